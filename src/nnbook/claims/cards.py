@@ -1,0 +1,125 @@
+"""The card that a chapter shows under a theorem: what was checked, how, and how closely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._core import ClaimFailed, get
+from ._outcomes import show
+from ._run import Result, run
+
+
+@dataclass(frozen=True)
+class Card:
+    """A piece of Markdown that a notebook renders."""
+
+    text: str
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def domain(result: Result) -> str:
+    """Return the inputs of a claim in LaTeX, one after the other."""
+    return ", ".join(f"${d.text(_latex(n))}$" for n, d in result.claim.given.items())
+
+
+def _latex(name: str) -> str:
+    greek = {"gamma", "beta", "alpha", "eps", "delta", "eta", "theta", "sigma", "lam"}
+    letter, _, index = name.partition("_")
+    if not index and letter[-1:].isdigit() and letter[:-1].isalpha():
+        letter, index = letter[:-1], letter[-1]
+    letter = {"eps": r"\varepsilon", "lam": r"\lambda"}.get(
+        letter, "\\" + letter if letter in greek else letter
+    )
+    letter = letter if len(letter) == 1 or letter.startswith("\\") else rf"\mathrm{{{letter}}}"
+    return f"{letter}_{{{index}}}" if index else letter
+
+
+def evidence(result: Result) -> list[str]:
+    """Return one line of Markdown for each kind of evidence."""
+    claim = result.claim
+    lines = []
+    if claim.proof:
+        lines.append(f"**proof** {{prf:ref}}`{claim.label}`")
+    if result.identities:
+        lines.append(f"**exact** by SymPy: {'; '.join(result.identities)}")
+    if result.cases > 1:
+        worst = "no error at all" if result.worst == 0 else f"worst error {result.worst:.1e}"
+        allowed = f", allowed {result.allowed:.0e}" if result.worst else ""
+        lines.append(f"**cases** {result.cases} drawn over {domain(result)}: {worst}{allowed}")
+    elif result.cases:
+        lines.append("**case** the statement names one case, which was run")
+    if result.values:
+        lo, hi = claim.band or (0.0, 0.0)
+        seen = ", ".join(f"{v:.4g}" for v in result.values)
+        lines.append(
+            f"**measured** {claim.unit} {seen} for seeds {', '.join(map(str, claim.seeds))} "
+            f"(each must lie in {lo:g} to {hi:g})"
+        )
+    return lines
+
+
+def found(result: Result) -> str:
+    """Return the counterexample as Markdown."""
+    if not result.counterexample:
+        return f"Its one case: {result.seen}."
+    values = ", ".join(f"`{name} = {show(v)}`" for name, v in result.counterexample.items())
+    return f"Smallest counterexample found: {values}; {result.seen}."
+
+
+def verify(label: str) -> Card:
+    """Run the claim and return its card.
+
+    Args:
+        label: the label of the claim, which is the label of its theorem.
+
+    Raises:
+        ClaimFailed: if the claim does not hold, or if it is a refutation.
+        KeyError: if there is no such claim.
+
+    Examples:
+        >>> print(verify("ln-shift").text.splitlines()[1])
+        ::::{admonition} Checked: `ln-shift`
+    """
+    claim = get(label)
+    if claim.refutes:
+        raise ClaimFailed(f"{label!r} is a refutation; show it by refute({label!r}).")
+    result = run(claim)
+    lines = "\n".join(f"- {line}" for line in evidence(result))
+    body = f"{claim.says}\n\n{lines}\n\n{{ref}}`In the ledger <claim-{label}>`."
+    return _card(label, f"Checked: `{label}`", "claim claim-checked", body)
+
+
+def refute(label: str) -> Card:
+    """Search the smallest counterexample to a false statement and return its card.
+
+    Args:
+        label: the label of the refutation.
+
+    Raises:
+        ClaimFailed: if no counterexample is found, or if the label is no refutation.
+        KeyError: if there is no such claim.
+    """
+    claim = get(label)
+    if not claim.refutes:
+        raise ClaimFailed(f"{label!r} is not a refutation; show it by verify({label!r}).")
+    result = run(claim)
+    right = _right(claim.right)
+    link = f"{{ref}}`In the ledger <claim-{label}>`."
+    body = f"*False:* {claim.says}\n\n{found(result)}{right}\n\n{link}"
+    return _card(label, f"Refuted: `{label}`", "claim claim-refuted", body)
+
+
+def _right(label: str | None) -> str:
+    if label is None:
+        return ""
+    where = f"{{prf:ref}}`{label}`" if get(label).proof else f"{{ref}}`{label} <card-{label}>`"
+    return f"\n\nWhat is right: {where}."
+
+
+def _card(label: str, title: str, kind: str, body: str) -> Card:
+    return Card(f"(card-{label})=\n::::{{admonition}} {title}\n:class: {kind}\n\n{body}\n::::\n")

@@ -1,0 +1,5 @@
+"""PyTorch: drop-ins for the classes of ``torch.nn``, each written from its equation."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

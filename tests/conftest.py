@@ -1,0 +1,26 @@
+"""The same run for everybody: seeded generators, derandomized Hypothesis, no window system."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("book", derandomize=True, deadline=None, database=None)
+settings.load_profile("book")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Return a generator seeded by the test's name, so that the order of tests does not matter."""
+    return np.random.default_rng([ord(c) for c in request.node.name])
+
+
+@pytest.fixture(autouse=True)
+def _seeded_torch() -> None:
+    torch.manual_seed(0)
