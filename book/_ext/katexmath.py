@@ -68,7 +68,9 @@ def render(tex: str, display: bool, macros: str) -> str:
     except JSEvalException as error:
         raise TexError(str(error)) from error
     if "error" in answer:
-        raise TexError(re.sub(r"^KaTeX parse error: ", "", answer["error"]))
+        # the wrong part comes underlined with combining characters
+        reason = answer["error"].replace("\u0332", "")
+        raise TexError(reason.removeprefix("KaTeX parse error: "))
     return str(answer["html"])
 
 
@@ -90,7 +92,7 @@ def _html(self: HTML5Translator, node: nodes.Element, tex: str, display: bool) -
     try:
         return render(tex, display, macros)
     except TexError as error:
-        log.warning("TeX: %s", error, location=node, type="math", subtype="tex")
+        log.error("TeX: %s", error, location=node, type="math", subtype="tex")
         return f'<code class="math-error">{self.encode(tex)}</code>'
 
 
@@ -129,7 +131,7 @@ def preload(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the renderer with Sphinx."""
-    app.add_html_math_renderer("katex", (visit_inline, None), (visit_block, None))  # type: ignore[arg-type]
+    app.add_html_math_renderer("katex", (visit_inline, None), (visit_block, None))
     app.add_config_value("katex_macros", {}, "html")
     app.connect("html-page-context", preload)
     return {"parallel_read_safe": True, "parallel_write_safe": False}
