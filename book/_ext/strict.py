@@ -123,7 +123,7 @@ def execute(notebook: Any, *args: Any, **kwargs: Any) -> ExecutionResult:
         result = ExecutionResult(notebook, kwargs["cwd"], 0.0, error, str(error))
     if isinstance(result.err, DeadKernelError | CellTimeoutError):
         name, reason = type(result.err).__name__, str(result.err).strip().splitlines()[0]
-        output = NotebookNode(output_type="error", ename=name, evalue=reason, traceback=[])
+        output = NotebookNode(output_type="error", ename=name, evalue=reason, traceback=[])  # type: ignore[no-untyped-call]
         notebook.cells[started[-1]].outputs.append(output)
     return result
 

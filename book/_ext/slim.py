@@ -1,0 +1,149 @@
+"""After an HTML build: keep only what the pages need, and nothing from another host.
+
+- The icons come from a subset of the webfont; the theme's 1.5 MB of icon scripts go.
+- Source maps, fonts for old browsers and templates that are no pages go.
+- ``index.html``, which leads to the first page, becomes a complete page; ``404.html`` is added.
+- A page or a style sheet that would load anything from another host fails the build.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fontTools import subset
+from sphinx.util import logging
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+log = logging.getLogger(__name__)
+
+THEME = files("pydata_sphinx_theme") / "theme/pydata_sphinx_theme/static"
+ICON_RULE = re.compile(r'((?:\.fa-[a-z0-9-]+:{1,2}before,?)+)\{content:"\\([0-9a-f]+)"\}')
+OLD_FONT = re.compile(r',url\([^)]*\.ttf[^)]*\)(?: ?format\("truetype"\))?')
+LOADING_TAG = re.compile(
+    r"<(?:script|link|img|iframe|source|video|audio|track|embed|object|input|use|image)\b[^>]*>",
+    re.I,
+)
+FOREIGN = re.compile(
+    r"""\b(?:src|srcset|href|data|poster)\s*=\s*["']?\s*((?:https?:)?//[^"'\s>]+)""", re.I
+)
+FOREIGN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])((?:https?:)?//[^"')\s]+)""", re.I)
+NOT_LOADED = re.compile(r'rel="(?:canonical|alternate|license|author|me|help|next|prev)"')
+STYLE = re.compile(r'<style\b.*?</style>|\bstyle="[^"]*"', re.I | re.S)
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>{head}</head>
+<body style="font-family: sans-serif; margin: 3rem"><main><h1>{title}</h1>
+<p>{text} <a href="{link}">{title}</a></p></main></body></html>
+"""
+
+
+def foreign(text: str) -> list[str]:
+    """Return the addresses on other hosts that a page or a style sheet would load.
+
+    >>> foreign('<a href="https://a.org">x</a><img alt="" src="https://b.org/c.png">')
+    ['https://b.org/c.png']
+    >>> foreign("@import url(//c.org/d.css);")
+    ['//c.org/d.css']
+    """
+    tags = [tag for tag in LOADING_TAG.findall(text) if not NOT_LOADED.search(tag)]
+    found = [address for tag in tags for address in FOREIGN.findall(tag)]
+    styles = STYLE.findall(text) if "<" in text else [text]
+    return found + [address for style in styles for address in FOREIGN_STYLE.findall(style)]
+
+
+def check_hosts(app: Sphinx) -> None:
+    """Report each page and style sheet that loads from another host."""
+    out = Path(app.outdir)
+    for path in sorted([*out.rglob("*.html"), *out.rglob("*.css")]):
+        name = path.relative_to(out).with_suffix("").as_posix()
+        place = name if name in app.env.found_docs else str(path)
+        for address in dict.fromkeys(foreign(path.read_text("utf-8"))):
+            log.error(
+                "the page loads from another host: '%s'", address, location=place, type="slim"
+            )
+
+
+def used_icons(css: str, texts: str, other_css: str) -> set[int]:
+    """Return the code points of the icons that pages, scripts and style sheets name."""
+    codes = {
+        name: int(code, 16)
+        for names, code in ICON_RULE.findall(css)
+        for name in re.findall(r"\.fa-([a-z0-9-]+)", names)
+    }
+    used = {codes[name] for name in re.findall(r"\bfa-([a-z0-9-]+)", texts) if name in codes}
+    rest = ICON_RULE.sub("", css) + other_css
+    return used | {int(code, 16) for code in re.findall(r'"\\(f[0-9a-f]{3})"', rest)}
+
+
+def slim_icons(static: Path, pages: list[Path]) -> int:
+    """Replace the icon fonts by their used parts; return how many icons are kept."""
+    css = (THEME / "styles/pydata-sphinx-theme.css").read_text("utf-8")
+    scripts = [static / f"scripts/{n}.js" for n in ("pydata-sphinx-theme", "sphinx-book-theme")]
+    texts = "".join(path.read_text("utf-8") for path in [*pages, *scripts])
+    sheets = [path for path in static.rglob("*.css") if path.name != "pydata-sphinx-theme.css"]
+    used = used_icons(css, texts, "".join(path.read_text("utf-8") for path in sheets))
+    fonts = "vendor/fontawesome/webfonts"
+    # always from the theme's own files: those in the output may be a subset from an earlier build
+    for source in sorted(Path(str(THEME), fonts).glob("*.woff2")):
+        options = subset.Options(flavor="woff2", layout_features=["*"])
+        font = subset.load_font(str(source), options)
+        cutter = subset.Subsetter(options)
+        cutter.populate(unicodes=sorted(used))
+        cutter.subset(font)
+        subset.save_font(font, str(static / fonts / source.name), options)
+    (static / "styles/pydata-sphinx-theme.css").write_text(OLD_FONT.sub("", css), "utf-8")
+    (static / "scripts/fontawesome.js").write_text("/* the icons come from the webfont */\n")
+    return len(used)
+
+
+def remove_unused(out: Path) -> None:
+    """Remove files that no page loads."""
+    static = out / "_static"
+    unused = [*static.glob("vendor/fontawesome/webfonts/*.ttf"), *out.rglob("*.map")]
+    unused += [*static.glob("*webpack-macros.html"), *static.glob("katex/katex.min.js")]
+    for path in unused:
+        path.unlink()
+
+
+def write_entries(app: Sphinx) -> None:
+    """Write the page at the root, unless the book has one, and the page for a wrong address."""
+    out, title = Path(app.outdir), html.escape(app.config.html_title)
+    first = f"{app.config.master_doc}.html"
+    if app.config.master_doc != "index":
+        head = f'<meta http-equiv="refresh" content="0; url={first}">'
+        page = PAGE.format(title=title, head=head, text="The book begins here:", link=first)
+        (out / "index.html").write_text(page, "utf-8")
+    link = app.config.html_baseurl.rstrip("/") + "/" if app.config.html_baseurl else first
+    page = PAGE.format(title=title, head="", text="There is no such page. The book:", link=link)
+    (out / "404.html").write_text(page, "utf-8")
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Do all of it, when the pages are written."""
+    if error is not None or app.builder.name not in ("html", "dirhtml"):
+        return
+    out = Path(app.outdir)
+    remove_unused(out)
+    write_entries(app)
+    pages = sorted(out.rglob("*.html"))
+    for page in pages:
+        text = page.read_text("utf-8")
+        # a browser shows a notebook as text unless it is told to keep it
+        offered = re.sub(r'(<a href="[^"]*_sources/[^"]*") target="_blank"', r"\1 download", text)
+        if offered != text:
+            page.write_text(offered, "utf-8")
+    kept = slim_icons(out / "_static", pages)
+    check_hosts(app)
+    log.info("slim: %d icons kept, %d pages looked through", kept, len(pages))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Run after the other extensions have written their files."""
+    app.connect("build-finished", finish, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
