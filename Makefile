@@ -1,15 +1,18 @@
 # The two commands of the README are `make book` and `make test`; CI calls what is here and nothing else.
 #
-#   make book    build the site; does nothing when it is newer than everything it is made of
+#   make book    build the site; executes only the pages that something they depend on has changed for
 #   make test    all tests of the library and of the build (a second run checks the shapes of the signatures)
 #   make site    look at the built pages in headless Chromium (needs `make book`, and a chromium on the PATH)
 #   make lint    ruff, mypy, codespell, the validators of the workflows
 #   make check   lint, test, book, site
 #   make serve   show the built site on http://localhost:8000
+#   make bench-build   measure what a build costs, against the plain serial build, in one run
+#   make repro   build twice from nothing and name the files that differ; PART=Normalization for one part
 #   make clean   remove what was built (not the virtual environment)
 #
 # Variables: PYTHON (python3), VENV (.venv), PIP_ARGS (for example an extra index for the CPU build of torch),
-# JOBS (parallel test processes), PORT, and the environment variables NNBOOK_PROFILE and NNBOOK_DEVICE.
+# JOBS (parallel test processes), PORT, PART, and the environment variables NNBOOK_PROFILE and
+# NNBOOK_DEVICE.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,29 +29,23 @@ export NNBOOK_PROFILE NNBOOK_DEVICE
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-BUILT := book/_build/.built-$(NNBOOK_PROFILE)-$(NNBOOK_DEVICE)
 PAGE := book/_build/html/index.html
-# everything a page is made of; the list itself is a file, so that a removed file counts as a change
-INPUTS := $(shell find book src Makefile -type f -not -path 'book/_build/*' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' | LC_ALL=C sort)
-LIST := .stamps/inputs
 
-.PHONY: book test site lint check serve clean FORCE
+.PHONY: book test site lint check serve clean bench-build repro
 
-book: $(BUILT)
+# A page is executed when something it depends on has changed and else shows the outputs that are kept
+# in book/_build/.executed (see book/_ext/fresh.py); after a clean clone there are none.
+book: $(INSTALLED)
+	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo
 	@echo "The book: file://$(CURDIR)/$(PAGE)"
 	@echo "or, with a working search, run 'make serve' and open http://localhost:$(PORT)"
 
-# Outputs are never taken from an earlier build: every page is executed and written anew. The status
-# page shows the commit, hence the log of HEAD.
-$(BUILT): $(INSTALLED) $(LIST) $(INPUTS) $(wildcard .git/logs/HEAD)
-	rm -rf book/_build
-	$(BIN)/jupyter-book build book/ --all -W -n --keep-going
-	@touch $@
+bench-build: $(INSTALLED)
+	$(BIN)/python scripts/bench_build.py
 
-$(LIST): FORCE
-	@mkdir -p $(@D)
-	@echo "$(INPUTS)" | cmp -s - $@ || echo "$(INPUTS)" > $@
+repro: $(INSTALLED)
+	$(BIN)/python scripts/repro.py $(PART)
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,4 +76,4 @@ serve: book
 	$(BIN)/python -m http.server --directory book/_build/html --bind 127.0.0.1 $(PORT)
 
 clean:
-	rm -rf book/_build book/api/generated .stamps .pytest_cache .mypy_cache .ruff_cache
+	rm -rf book/_build book/api/generated .pytest_cache .mypy_cache .ruff_cache

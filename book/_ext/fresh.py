@@ -1,60 +1,238 @@
-"""Read a page again when what its cells run may have changed.
+"""Execute a page when something it depends on has changed, and only then.
 
-Sphinx reads a page again when its own text changed. The outputs of a page also depend on the
-package, on the versions of the libraries, and on the environment variables that choose device and
-profile. This extension keeps a fingerprint of all that and, when it changed, reads all pages that
-have cells. Some pages (``fresh_always``) are read in every build.
+Plain ``jupyter-book build book/`` does all of it: before Sphinx reads the pages, those without
+valid outputs are executed side by side (`runner`), what each kernel loaded and read is noted
+(`witness`), and outputs are kept with the digests of all that (`store`). Then MyST-NB is given
+the outputs.
+
+Settings of the environment: ``NNBOOK_JOBS``, pages executed at a time (the number of cores; 1 with
+a GPU); ``NNBOOK_THREADS``, threads of each kernel (1; with a GPU the number of cores). A page whose
+front matter holds ``nnbook: {alone: true}`` is executed when no other page is.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-from importlib import metadata
-from importlib.util import find_spec
+import shutil
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+from filelock import FileLock, Timeout
+from myst_nb.core import execute as myst_execute
+from myst_nb.core import read as myst_read
+from myst_nb.core.execute.base import NotebookClientBase
+from runner import Page, Run, kernel_environment, run_page, run_pages, widths
+from sphinx.errors import SphinxError
+from sphinx.util import logging
+from store import Entry, Store, environment, gpu
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-LIBRARIES = ("numpy", "torch", "matplotlib", "scikit-learn", "sympy", "hypothesis", "myst-nb")
-SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
+log = logging.getLogger(__name__)
 
 
-def fingerprint(package: Path) -> str:
-    """Return a digest of the files of a package, of the libraries and of the environment."""
-    digest = hashlib.sha256(sys.version.encode())
-    for name in LIBRARIES:
-        digest.update(f"{name} {metadata.version(name)}\n".encode())
-    for name in sorted(os.environ):
-        if name.startswith("NNBOOK_"):
-            digest.update(f"{name}={os.environ[name]}\n".encode())
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and not SKIPPED & set(path.parts):
-            digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()
+class BuildLocked(SphinxError):
+    """Two builds in one folder."""
+
+    category = "Build stopped"
 
 
-def outdated(
-    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
-) -> list[str]:
-    """Return the pages to read although their text did not change."""
-    spec = find_spec("nnbook")
-    assert spec is not None
-    assert spec.origin is not None
-    now = fingerprint(Path(spec.origin).parent)
-    before, env.nnbook_fingerprint = getattr(env, "nnbook_fingerprint", now), now  # type: ignore[attr-defined]
-    again = [page for page in app.config.fresh_always if page in env.found_docs]
-    if now != before:
-        again += [page for page in env.found_docs if "source_map" in env.metadata[page]]
-    return again
+class Freshness:
+    """The state of one build: the store, and what became of each page."""
+
+    def __init__(self, app: Sphinx) -> None:
+        self.app = app
+        source = Path(app.srcdir).resolve()
+        self.root = source.parent
+        folder = Path(app.outdir).resolve().parent / ".executed"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(folder / ".lock", timeout=0)
+        self.take_lock()
+        self.env = environment(Path(__file__).parent)
+        self.store = Store(folder, self.root, self.env)
+        self.runs: dict[str, Run] = {}
+        self.entries: dict[str, Entry] = {}
+        self.notebooks: dict[str, Any] = {}
+
+    def take_lock(self) -> None:
+        """Refuse to build where another build is at work."""
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise BuildLocked(
+                f"another build is writing to {self.lock.lock_file.rsplit('/', 2)[0]}; "
+                "wait until it ends, or build into another folder with --path-output."
+            ) from None
+
+    # -- which pages ------------------------------------------------------------------------------
+
+    def notebook(self, page: str) -> Any | None:
+        """Read a page as MyST-NB will; None if it has no code cells."""
+        env: Any = self.app.env
+        path = env.doc2path(page)
+        content = Path(path).read_text("utf-8")
+        reader = myst_read.create_nb_reader(path, env.myst_config, env.mystnb_config, content)
+        if reader is None:
+            return None
+        notebook = reader.read(content)
+        has_code = any(c.cell_type == "code" and c.source.strip() for c in notebook.cells)
+        return notebook if has_code else None
+
+    def page(self, name: str) -> Page | None:
+        """Return what there is to execute on a page."""
+        notebook = self.notebook(name)
+        if notebook is None:
+            return None
+        last = self.store.last(name)
+        return Page(
+            name,
+            notebook,
+            Path(self.app.env.doc2path(name)).parent,
+            self.store.key(notebook),
+            bool(notebook.metadata.get("nnbook", {}).get("alone", False)),
+            last.seconds if last else float("inf"),
+        )
+
+    def outdated(self, app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str]:
+        """Return the pages that Sphinx must read again because their outputs no longer hold."""
+        added, changed, removed = changes
+        known = set(env.found_docs) - added - changed - removed
+        always = set(app.config.fresh_always) & known
+        return sorted(always | {name for name in known if self.stale(name)})
+
+    def stale(self, name: str) -> str:
+        """Return why a page must be executed, or nothing."""
+        page = self.page(name)
+        return self.store.reason(name, page.key, self.store.last(name)) if page else ""
+
+    def entry(self, name: str) -> Entry | None:
+        """Return the outputs of a page that this build shows, from this build or an earlier one."""
+        if name not in self.entries and (kept := self.store.last(name)):
+            self.entries[name] = kept
+        return self.entries.get(name)
+
+    # -- execution --------------------------------------------------------------------------------
+
+    def prepare(self, app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+        """Execute what must be executed among the pages that Sphinx is about to read."""
+        todo: list[Page] = []
+        for name in names:
+            page = self.page(name)
+            if page is None:
+                continue
+            entry = self.store.last(name)
+            reason = self.store.reason(name, page.key, entry)
+            if reason or entry is None:
+                log.info("%s: to be executed, %s", name, reason)
+                todo.append(page)
+            else:
+                self.entries[name] = entry
+        if not todo:
+            return
+        forget_bytecode(self.root / "src")
+        jobs, threads = widths(gpu())
+        timeout = app.config["nb_execution_timeout"]
+        log.info("executing %d pages, %d at a time", len(todo), min(jobs, len(todo)))
+        try:
+            run_pages(todo, jobs, timeout, kernel_environment(threads), self.keep, log.info)
+        except KeyboardInterrupt:
+            kept = sum(run.kept for run in self.runs.values())
+            log.error("interrupted; %d of %d pages were executed and are kept", kept, len(todo))
+            raise
+
+    def keep(self, run: Run) -> None:
+        """Note a finished run, and keep its outputs if it went well."""
+        name, notebook = run.page.name, run.page.notebook
+        self.runs[name] = run
+        seen = run.witness or {"modules": [], "read": [], "processes": ["the page did not end"]}
+        cells = [
+            {"execution_count": c.get("execution_count"), "outputs": c.get("outputs", [])}
+            for c in notebook.cells
+            if c.cell_type == "code"
+        ]
+        unknown = [f"it started {p}" for p in seen["processes"]]
+        files = self.store.dependencies(seen)
+        language = dict(notebook.metadata.get("language_info", {}))
+        entry = Entry(run.page.key, files, unknown, cells, run.seconds, language)
+        self.entries[name] = entry
+        if run.error:
+            return
+        try:
+            self.store.save(name, entry)
+            run.kept = True
+        except OSError as error:
+            log.warning(
+                "the outputs of this page cannot be kept: %s", error, location=name, type="fresh"
+            )
+
+    def fill(self, name: str, notebook: Any) -> dict[str, Any]:
+        """Put the outputs of a page into its notebook and return MyST-NB's record of the run."""
+        if name not in self.entries:
+            page = self.page(name)
+            assert page is not None
+            self.keep(
+                run_page(
+                    page,
+                    self.app.config["nb_execution_timeout"],
+                    kernel_environment(widths(gpu())[1]),
+                )
+            )
+        entry, run = self.entries[name], self.runs.get(name)
+        code = [c for c in notebook.cells if c.cell_type == "code"]
+        for cell, kept in zip(code, entry.cells, strict=True):
+            cell["execution_count"] = kept["execution_count"]
+            cell["outputs"] = [nbformat.from_dict(o) for o in kept["outputs"]]  # type: ignore[no-untyped-call]
+        notebook.metadata["language_info"] = nbformat.from_dict(entry.language)  # type: ignore[no-untyped-call]
+        return {
+            "mtime": time.time(),
+            "runtime": entry.seconds,
+            "method": "executed" if run else "kept",
+            "succeeded": not (run and run.error),
+            "error": run.error or None if run else None,
+            "traceback": run.trace or None if run else None,
+        }
+
+    def close(self, app: Sphinx, error: Exception | None) -> None:
+        """Let the next build begin."""
+        self.lock.release()
+
+
+def forget_bytecode(source: Path) -> None:
+    """Remove the compiled modules of the project.
+
+    Python takes a compiled module for current when the time, in whole seconds, and the size of the
+    source are the same: an edit right after a build could go unseen.
+    """
+    for folder in source.rglob("__pycache__"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Ask before each reading."""
+    """Take the place of MyST-NB's own execution."""
+
+    class KeptOutputs(NotebookClientBase):  # type: ignore[misc]
+        """A client of MyST-NB whose notebook was executed before, or is taken from the store."""
+
+        def start_client(self) -> None:
+            """Fill in the outputs."""
+            state: Freshness = app.nnbook_fresh  # type: ignore[attr-defined]
+            name = app.env.path2doc(str(self.path))
+            if name is None or not any(c.cell_type == "code" for c in self.notebook.cells):
+                return
+            if self.notebook.cells and state.notebook(name) is not None:
+                self.exec_metadata = state.fill(name, self.notebook)
+
+    def begin(app: Sphinx) -> None:
+        state = Freshness(app)
+        app.nnbook_fresh = state  # type: ignore[attr-defined]
+        app.connect("env-get-outdated", state.outdated)
+        app.connect("env-before-read-docs", state.prepare)
+        app.connect("build-finished", state.close, priority=1000)
+
+    myst_execute.NotebookClientDirect = KeptOutputs
     app.add_config_value("fresh_always", [], "")
-    app.connect("env-get-outdated", outdated)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("builder-inited", begin)
+    return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -20,12 +20,8 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
-from myst_nb.core.execute import direct
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
 from places import Cell, code_cells, joined, locate
 from sphinx.util import logging as sphinx_logging
 
@@ -106,32 +102,9 @@ class Collector(sphinx_logging.WarningStreamHandler):
         self.report.add(where, message, record.levelno >= logging.ERROR)
 
 
-def execute(notebook: Any, *args: Any, **kwargs: Any) -> ExecutionResult:
-    """Execute a notebook as MyST-NB does, and leave each way to fail as an output of its cell.
-
-    A cell that kills its kernel would else stop the build, and one that takes too long would show
-    only that it was interrupted. The kernel is told not to log into the output of the build.
-    """
-    started: list[int] = []
-    kwargs |= {
-        "extra_arguments": ["--log-level=ERROR"],
-        "on_cell_start": lambda cell, cell_index: started.append(cell_index),
-    }
-    try:
-        result = single_nb_execution(notebook, *args, **kwargs)
-    except DeadKernelError as error:
-        result = ExecutionResult(notebook, kwargs["cwd"], 0.0, error, str(error))
-    if isinstance(result.err, DeadKernelError | CellTimeoutError):
-        name, reason = type(result.err).__name__, str(result.err).strip().splitlines()[0]
-        output = NotebookNode(output_type="error", ename=name, evalue=reason, traceback=[])  # type: ignore[no-untyped-call]
-        notebook.cells[started[-1]].outputs.append(output)
-    return result
-
-
 def go_on(app: Sphinx, config: Config) -> None:
     """Let the build go on after the first problem: `close` makes it fail at the end."""
     config["nb_execution_raise_on_error"] = False
-    direct.single_nb_execution = execute
     if app.warningiserror:
         app.warningiserror, app.keep_going = False, True
 

@@ -1,0 +1,123 @@
+"""Say at the end of each page what it was made from, and for machines in ``provenance.json``.
+
+The folded box holds what is the same for two builds of one commit: the commit, the versions, the
+device, the profile and the files that the page depends on. How long the page ran, and whether in
+this build or an earlier one, stands in ``provenance.json`` and on the status page; a small script
+puts it into the box, so that the pages themselves are the same bytes in every build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from store import gpu
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+
+NAMES = ("torch", "numpy", "matplotlib", "nnbook")
+
+
+def commit(root: Path) -> str:
+    """Return the commit of the project, with ``+`` when its files differ from it."""
+    if named := os.environ.get("NNBOOK_COMMIT"):
+        return named
+
+    def git(*words: str) -> str:
+        ran = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
+        )
+        return ran.stdout.strip() if ran.returncode == 0 else ""
+
+    head = git("rev-parse", "--short=12", "HEAD")
+    changed = git("status", "--porcelain", "--", "book", "src") if head else ""
+    return head + ("+" if changed else "") or "unknown"
+
+
+def about(app: Sphinx) -> dict[str, Any]:
+    """Return what is the same for all pages of a build."""
+    return {
+        "commit": app.config.provenance_commit,
+        "profile": os.environ.get("NNBOOK_PROFILE", "quick"),
+        "device": ", ".join(gpu()) or "cpu",
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in NAMES},
+    }
+
+
+def files(app: Sphinx, page: str) -> dict[str, str]:
+    """Return the files on which the outputs of a page depend, with their digests."""
+    entry = app.nnbook_fresh.entry(page)  # type: ignore[attr-defined]
+    return entry.files if entry else {}
+
+
+def box(app: Sphinx, page: str) -> str:
+    """Return the folded box of a page."""
+    facts = about(app)
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    rows = [
+        ("Commit", facts["commit"]),
+        ("Profile and device", f"{facts['profile']}, {facts['device']}"),
+        ("Versions", versions),
+    ]
+    used = files(app, page)
+    listed = "".join(f"<li><code>{escape(name)}</code></li>" for name in used)
+    ran = (
+        f'<dt>Executed</dt><dd data-provenance="{escape(page)}">see the status page</dd>'
+        if used
+        else ""
+    )
+    pairs = "".join(f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    deps = f"<dt>The outputs depend on</dt><dd><ul>{listed}</ul></dd>" if used else ""
+    return (
+        '<details class="provenance"><summary>How this page was made</summary>'
+        f"<dl>{pairs}{ran}{deps}</dl></details>"
+    )
+
+
+def add_box(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Put the box at the end of a page of the book."""
+    if app.builder.format == "html" and doctree is not None and "body" in context:
+        context["body"] += box(app, pagename)
+
+
+def write(app: Sphinx, error: Exception | None) -> None:
+    """Write ``provenance.json`` beside the pages."""
+    if error is not None or app.builder.format != "html":
+        return
+    pages = {}
+    for page in sorted(app.env.found_docs):
+        if entry := app.nnbook_fresh.entry(page):  # type: ignore[attr-defined]
+            run = app.nnbook_fresh.runs.get(page)  # type: ignore[attr-defined]
+            pages[page] = {
+                "executed": "in this build"
+                if run
+                else "in an earlier build, nothing changed since",
+                "seconds": round(entry.seconds, 2),
+                "dependencies": entry.files,
+            }
+    text = json.dumps(about(app) | {"pages": pages}, indent=1)
+    Path(app.outdir, "provenance.json").write_text(text + "\n", "utf-8")
+
+
+def name_commit(app: Sphinx, config: Config) -> None:
+    """Let Sphinx write all pages again when the commit has changed."""
+    config["provenance_commit"] = commit(Path(app.srcdir))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the box to each page."""
+    app.add_config_value("provenance_commit", "", "html")
+    app.connect("config-inited", name_commit)
+    app.connect("html-page-context", add_box)
+    app.connect("build-finished", write, priority=600)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

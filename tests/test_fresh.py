@@ -1,0 +1,405 @@
+"""Outputs are never stale, and nothing is executed that need not be.
+
+A small book over a small package is built with the real configuration and extensions; its pages
+write down that they ran. Then one thing is changed at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from runner import Page, run_pages, widths
+from store import Entry, Store, digest, environment
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    "one": "def one():\n    return 1\n",
+    "two": "from .one import one\n\n\ndef two():\n    return one() + one()\n",
+    "other": "def other():\n    return 'other'\n",
+}
+PAGES = {
+    "uses_one": "from small.one import one\none() * 100",
+    "uses_two": "from small.two import two\ntwo() * 100",
+    "uses_none": "6 * 7",
+    "reads_data": "from small.other import other\nother() + open('data.txt').read()",
+}
+TOUCHED = {"one": {"uses_one", "uses_two"}, "two": {"uses_two"}, "other": {"reads_data"}}
+
+
+def page(title: str, code: str, prose: str = "Some prose.", front: str = "") -> str:
+    """Return a page with one code cell."""
+    kernel = "{display_name: Python 3, language: python, name: python3}"
+    return (
+        f"---\nfile_format: mystnb\nkernelspec: {kernel}\n{front}---\n# {title}\n\n{prose}\n\n"
+        f"```{{code-cell}} ipython3\n{code}\n```\n"
+    )
+
+
+class SmallBook:
+    """A book of four pages over a package of three modules."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.book, self.package = root, root / "book", root / "src" / "small"
+        self.book.mkdir(parents=True)
+        self.package.mkdir(parents=True)
+        for name in ("_ext", "assets"):
+            shutil.copytree(
+                ROOT / "book" / name, self.book / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(ROOT / "book" / "references.bib", self.book)
+        config = yaml.safe_load((ROOT / "book" / "_config.yml").read_text())
+        config["sphinx"]["config"] |= {"claimgate_topics": [], "fresh_always": []}
+        (self.book / "_config.yml").write_text(yaml.safe_dump(config))
+        toc = "".join(f"- file: {name}\n" for name in PAGES)
+        (self.book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nchapters:\n{toc}")
+        (self.book / "intro.md").write_text("# Small book\n\nNothing to execute.\n")
+        (self.book / "data.txt").write_text(" data")
+        (self.package / "__init__.py").write_text("")
+        for name, code in MODULES.items():
+            (self.package / f"{name}.py").write_text(code)
+        for name, code in PAGES.items():
+            self.write(name, code)
+
+    def write(self, name: str, code: str, **more: str) -> None:
+        """Write a page that finds the package."""
+        front = "import sys; sys.path.insert(0, '../src')\n"
+        (self.book / f"{name}.md").write_text(page(name, front + code, **more))
+
+    def command(self) -> list[str]:
+        """Return the plain command of the README."""
+        return [str(Path(sys.executable).parent / "jupyter-book"), "build", str(self.book)]
+
+    def build(self, **env: str) -> subprocess.CompletedProcess[str]:
+        """Build the book."""
+        settings = {**os.environ, "NO_COLOR": "1", "NNBOOK_PROFILE": "quick", **env}
+        return subprocess.run(
+            self.command(), env=settings, capture_output=True, text=True, check=False
+        )
+
+    def executed(self, **env: str) -> set[str]:
+        """Build the book, which must succeed, and return the pages that ran."""
+        ran = self.build(**env)
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+        return set(re.findall(r"^(\w+): done in", ran.stdout, re.MULTILINE))
+
+    def html(self, name: str) -> str:
+        """Return a built page."""
+        return (self.book / "_build" / "html" / f"{name}.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
+    """Return a book that was built once; the tests that take it leave it as it was."""
+    book = SmallBook(tmp_path_factory.mktemp("fresh"))
+    assert book.executed() == set(PAGES)
+    return book
+
+
+@pytest.mark.slow
+class TestWhatIsExecuted:
+    """One change at a time, on the same book, each undone again."""
+
+    def test_nothing_changed_executes_nothing(self, built):
+        assert built.executed() == set()
+
+    @pytest.mark.parametrize("module", MODULES)
+    def test_a_module_executes_the_pages_that_load_it_and_no_others(self, built, module):
+        path = built.package / f"{module}.py"
+        path.write_text(MODULES[module] + "# changed\n")
+        assert built.executed() == TOUCHED[module]
+        path.write_text(MODULES[module])
+        assert built.executed() == TOUCHED[module]
+
+    def test_prose_executes_nothing_and_is_shown(self, built):
+        path = built.book / "uses_two.md"
+        old = path.read_text()
+        path.write_text(old.replace("Some prose.", "Other words."))
+        assert built.executed() == set()
+        assert "Other words." in built.html("uses_two")
+        assert "200" in built.html("uses_two")
+        path.write_text(old)
+        assert built.executed() == set()
+
+    def test_a_cell_executes_its_page(self, built):
+        path = built.book / "uses_none.md"
+        old = path.read_text()
+        path.write_text(old.replace("6 * 7", "6 * 8"))
+        assert built.executed() == {"uses_none"}
+        assert ">48\n<" in built.html("uses_none")
+        path.write_text(old)
+        assert built.executed() == {"uses_none"}
+
+    def test_a_data_file_executes_the_page_that_reads_it(self, built):
+        (built.book / "data.txt").write_text(" news")
+        assert built.executed() == {"reads_data"}
+        assert "other news" in built.html("reads_data")
+        (built.book / "data.txt").write_text(" data")
+        assert built.executed() == {"reads_data"}
+
+    def test_the_profile_executes_all(self, built):
+        assert built.executed(NNBOOK_PROFILE="full") == set(PAGES)
+        assert built.executed() == set(PAGES)
+
+    def test_a_broken_function_shows_at_once(self, built):
+        """The same size and the same second: Python's own bytecode would still be the old one."""
+        path = built.package / "one.py"
+        path.write_text(MODULES["one"].replace("return 1", "return 7"))
+        assert built.executed() == {"uses_one", "uses_two"}
+        assert "700" in built.html("uses_one")
+        assert "1400" in built.html("uses_two")
+        path.write_text(MODULES["one"])
+        assert built.executed() == {"uses_one", "uses_two"}
+        assert "1400" not in built.html("uses_two")
+
+    def test_a_damaged_entry_counts_as_none(self, built):
+        path = built.book / "_build" / ".executed" / "uses_none.json"
+        path.write_bytes(path.read_bytes().replace(b"42", b"43"))
+        assert built.executed() == {"uses_none"}
+        assert ">42\n<" in built.html("uses_none")
+
+    def test_a_removed_output_folder_executes_nothing_but_is_written_anew(self, built):
+        shutil.rmtree(built.book / "_build" / "html")
+        assert built.executed() == set()
+        assert "200" in built.html("uses_two")
+
+    def test_the_pages_say_what_they_depend_on(self, built):
+        built.executed()
+        facts = json.loads((built.book / "_build" / "html" / "provenance.json").read_text())
+        used = set(facts["pages"]["uses_two"]["dependencies"])
+        assert {"src/small/__init__.py", "src/small/one.py", "src/small/two.py"} <= used
+        assert "src/small/other.py" not in used
+        assert "book/data.txt" in facts["pages"]["reads_data"]["dependencies"]
+        assert "src/small/two.py" in built.html("uses_two")
+        assert str(built.root) not in built.html("uses_two")
+
+
+@pytest.mark.slow
+def test_a_page_whose_dependencies_are_unknown_is_executed_each_time(tmp_path):
+    book = SmallBook(tmp_path)
+    book.write("uses_none", "import subprocess\nsubprocess.run(['true']).returncode")
+    assert book.executed() == set(PAGES)
+    assert book.executed() == {"uses_none"}
+
+
+@pytest.mark.slow
+def test_a_failing_page_is_named_and_the_finished_ones_are_kept(tmp_path):
+    book = SmallBook(tmp_path)
+    book.write("uses_none", "1\n\n1 / 0")
+    ran = book.build()
+    assert ran.returncode != 0
+    assert re.search(r"book/uses_none\.md:\d+: the cell raised ZeroDivisionError", ran.stderr)
+    book.write("uses_none", "6 * 7")
+    assert book.executed() == {"uses_none"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "DeadKernelError"),
+        ("import time\ntime.sleep(60)", "CellTimeoutError"),
+    ],
+    ids=["killed kernel", "timeout"],
+)
+def test_a_kernel_that_does_not_answer_is_named_and_the_others_are_kept(tmp_path, code, says):
+    book = SmallBook(tmp_path)
+    config = (book.book / "_config.yml").read_text()
+    (book.book / "_config.yml").write_text(re.sub(r"timeout: \d+", "timeout: 4", config))
+    book.write("uses_none", code)
+    ran = book.build()
+    assert ran.returncode != 0
+    assert re.search(rf"book/uses_none\.md:\d+: the cell raised {says}", ran.stderr)
+    book.write("uses_none", "6 * 7")
+    assert book.executed() == {"uses_none"}
+
+
+@pytest.mark.slow
+def test_an_interrupted_build_keeps_what_was_finished(tmp_path):
+    book = SmallBook(tmp_path)
+    book.write("uses_none", "import time\ntime.sleep(120)")
+    settings = {**os.environ, "NO_COLOR": "1", "NNBOOK_JOBS": "2", "PYTHONUNBUFFERED": "1"}
+    build = subprocess.Popen(
+        book.command(), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    kept, deadline = book.book / "_build" / ".executed", time.monotonic() + 60
+    while len(list(kept.glob("*.json"))) < 3:
+        assert time.monotonic() < deadline, "the other pages did not finish"
+        time.sleep(0.1)
+    build.send_signal(signal.SIGINT)
+    out, _ = build.communicate(timeout=30)
+    assert build.returncode != 0
+    assert "interrupted; 3 of 4 pages were executed and are kept" in out
+    assert list(kept.glob(".*.json.*")) == []
+    book.write("uses_none", "6 * 7")
+    assert book.executed() == {"uses_none"}
+
+
+@pytest.mark.slow
+def test_two_builds_at_once_do_not_meet(tmp_path):
+    book = SmallBook(tmp_path)
+    book.write("uses_none", "import time\ntime.sleep(6)")
+    first = subprocess.Popen(book.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lock, deadline = book.book / "_build" / ".executed", time.monotonic() + 30
+    while not list(lock.glob("uses_one.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    second = book.build()
+    assert second.returncode != 0
+    assert "another build is writing to" in second.stdout + second.stderr
+    assert first.wait(timeout=60) == 0
+    assert book.executed() == set()
+
+
+# ---------------------------------------------------------------- the store alone
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return an empty store in a project with one file."""
+    (tmp_path / "a.py").write_text("x = 1")
+    return Store(tmp_path / "kept", tmp_path, {"python": "3"})
+
+
+def entry(store: Store, **changes: object) -> Entry:
+    """Return an entry that holds."""
+    seen = {"modules": [str(store.root / "a.py")], "read": [str(store.root / "gone.txt")]}
+    whole = {
+        "key": "k",
+        "files": store.dependencies(seen),
+        "unknown": [],
+        "cells": [],
+        "seconds": 1.0,
+    }
+    return Entry(**{**whole, **changes})
+
+
+def test_an_entry_holds_until_a_file_changes_appears_or_vanishes(store):
+    store.save("page", entry(store))
+    kept = store.last("page")
+    assert kept == entry(store)
+    assert store.reason("page", "k", kept) == ""
+    assert "versions" in store.reason("page", "other", kept)
+    for name in ("a.py", "gone.txt"):
+        again = Store(store.folder, store.root, {"python": "3"})
+        (store.root / name).write_text("x = 2")
+        assert again.reason("page", "k", kept) == f"{name} changed"
+        (store.root / name).write_text("x = 1")
+        (store.root / "gone.txt").unlink(missing_ok=True)
+    (store.root / "a.py").unlink()
+    assert Store(store.folder, store.root, {}).reason("page", "k", kept) == "a.py changed"
+
+
+def test_the_key_follows_the_cells_and_the_environment(store):
+    def notebook(source, tags=(), text="prose"):
+        cells = [
+            {"cell_type": "markdown", "source": text, "metadata": {}},
+            {"cell_type": "code", "source": source, "metadata": {"tags": list(tags)}},
+        ]
+        return {"cells": cells, "metadata": {}}
+
+    key = store.key(notebook("1"))
+    assert store.key(notebook("1", text="other prose")) == key
+    assert store.key(notebook("2")) != key
+    assert store.key(notebook("1", ["raises-exception"])) != key
+    assert Store(store.folder, store.root, {"python": "4"}).key(notebook("1")) != key
+
+
+def test_a_write_that_fails_keeps_the_old_entry_and_leaves_nothing(store, monkeypatch):
+    store.save("page", entry(store))
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.save("page", entry(store, seconds=2.0))
+    assert store.last("page") == entry(store)
+    assert [p.name for p in store.folder.iterdir()] == ["page.json"]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b"x" * 64 + b"\n{}"], ids=["empty", "no sum", "wrong sum"]
+)
+def test_a_file_that_is_no_entry_counts_as_none(store, damage):
+    store.save("page", entry(store))
+    store.path("page").write_bytes(damage)
+    assert store.last("page") is None
+    assert store.reason("page", "k", store.last("page")) == "never executed"
+
+
+def test_an_entry_of_another_format_counts_as_none(store):
+    store.save("page", entry(store, format=0))
+    assert store.last("page") is None
+
+
+def test_versions_settings_and_extensions_are_part_of_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "ext.py").write_text("1")
+    monkeypatch.delenv("NNBOOK_PROFILE", raising=False)
+    first = environment(tmp_path)
+    monkeypatch.setenv("NNBOOK_PROFILE", "quick")
+    assert environment(tmp_path) == first, "the default and its name are the same"
+    assert {"torch", "numpy", "matplotlib", "hypothesis"} <= set(first["packages"])
+    assert "nnbook" not in first["packages"]
+    monkeypatch.setenv("NNBOOK_PROFILE", "full")
+    second = environment(tmp_path)
+    assert second != first
+    monkeypatch.setenv("NNBOOK_COMMIT", "abc")
+    assert environment(tmp_path) == second
+    (tmp_path / "ext.py").write_text("2")
+    assert environment(tmp_path) != second
+
+
+def test_borders_between_the_parts_of_a_digest_count():
+    assert digest(b"ab", b"c") != digest(b"a", b"bc")
+
+
+def test_the_widths_can_be_set(monkeypatch):
+    monkeypatch.setenv("NNBOOK_JOBS", "3")
+    monkeypatch.setenv("NNBOOK_THREADS", "2")
+    assert widths([]) == (3, 2)
+    monkeypatch.delenv("NNBOOK_JOBS")
+    monkeypatch.delenv("NNBOOK_THREADS")
+    jobs, threads = widths([])
+    assert jobs >= 1
+    assert threads == 1
+    assert widths(["a GPU"])[0] == 1
+
+
+def test_the_longest_page_goes_first_and_one_that_must_be_alone_is(monkeypatch):
+    import runner
+
+    began, at_work, together = [], set(), []
+
+    def pretend(page, timeout, env):
+        began.append(page.name)
+        at_work.add(page.name)
+        together.append(set(at_work))
+        time.sleep(0.05)
+        at_work.discard(page.name)
+        return runner.Run(page)
+
+    monkeypatch.setattr(runner, "run_page", pretend)
+    pages = [
+        Page(n, None, Path(), guess=g)
+        for n, g in (("short", 1.0), ("long", 9.0), ("new", float("inf")))
+    ]
+    pages.append(Page("timed", None, Path(), alone=True, guess=99.0))
+    done, said = [], []
+    run_pages(pages, 2, 10, {}, done.append, said.append)
+    assert began[0] == "new"
+    assert began[1] == "long"
+    assert began[-1] == "timed"
+    assert {"timed"} in together
+    assert max(len(t) for t in together) == 2
+    assert len(done) == len(said) == 4
+    assert "0 running, 0 waiting" in said[-1]
