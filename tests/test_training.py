@@ -235,7 +235,10 @@ def test_evaluate_changes_nothing() -> None:
 
 def test_means_are_weighted_by_the_size_of_the_batch() -> None:
     model, (x, y) = make_model().eval(), make_data()
-    whole = {"loss": float(CROSS_ENTROPY(model(x), y)), "hits": float(accuracy(model(x), y))}
+    whole = {
+        "loss": float(CROSS_ENTROPY(model(x), y).detach()),
+        "hits": float(accuracy(model(x), y)),
+    }
     for batch_size in (1, 4, 22, 23, 100):
         got = evaluate(
             model, (x, y), loss=CROSS_ENTROPY, metrics={"hits": accuracy}, batch_size=batch_size
