@@ -1,0 +1,155 @@
+"""Claims of the topic linear about products of matrices: what they compute and what they cost."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from nnbook.claims import All, Close, Equal, Outcome, claim, exact, measured
+from nnbook.claims.domains import Choice, Matrix, Size, Vector
+from nnbook.scratch import (
+    Operations,
+    count_operations,
+    dense,
+    matmul,
+    matmul_loops,
+    mm,
+    mm_operations,
+)
+
+Array = np.ndarray
+
+
+@claim(
+    "mm-layouts",
+    says=r"$\MM_{W,b}(z) = Wz + b$ on columns, the dense layer $x V + b$ on rows and PyTorch's "
+    r"$x A^\top + b$ are the same map with $A = W = V^\top$.",
+    proof=True,
+    given={"W": Matrix("n", "m"), "b": Vector("n"), "z": Matrix("B", "m")},
+)
+def layouts(W: Array, b: Array, z: Array) -> Outcome:
+    import torch
+
+    ours = mm(z, W, b)
+    theirs = torch.nn.functional.linear(*(torch.from_numpy(a) for a in (z, W, b))).numpy()
+    columns = (W @ z.T + b[:, None]).T
+    return All(Close(dense(z, W.T, b), ours), Close(theirs, ours), Close(columns, ours))
+
+
+@exact("mm-layouts")
+def layouts_exact() -> list[tuple[str, Any]]:
+    import sympy
+
+    W = sympy.Matrix(2, 3, sympy.symbols("w:6"))
+    z = sympy.Matrix(3, 1, sympy.symbols("z:3"))
+    return [("n = 2, m = 3", (W * z).T - z.T * W.T)]
+
+
+@claim(
+    "mm-loops",
+    says="The three loops and the vectorised product give the same matrix and the same type of "
+    "number, for real, whole and complex entries; an empty inner axis gives zeros.",
+    given={
+        "A": Matrix("m", "n"),
+        "B": Matrix("n", "p"),
+        "kind": Choice(("float64", "float32", "int64", "complex128")),
+        "n": Size(0, 5),
+    },
+)
+def loops(A: Array, B: Array, kind: str) -> Outcome:
+    turn = 1 + 2j if kind == "complex128" else 1
+    A, B = (A * turn).astype(kind), B.astype(kind)
+    got, want = matmul_loops(A, B), np.einsum("ij,jk->ik", A, B)
+    tol = 1e-5 if kind == "float32" else 1e-9
+    return All(Close(got, want, tol), Close(matmul(A, B), want, tol), Equal(str(got.dtype), kind))
+
+
+@claim(
+    "mm-example",
+    says=r"$\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix} \begin{bmatrix} 5 & 6 \\ 7 & 8 "
+    r"\end{bmatrix} = \begin{bmatrix} 19 & 22 \\ 43 & 50 \end{bmatrix}$ and "
+    r"$(1, 2, 3) \cdot (4, 5, 6) = 32$.",
+)
+def example() -> Outcome:
+    A, B = np.array([[1, 2], [3, 4]]), np.array([[5, 6], [7, 8]])
+    row, column = np.array([[1, 2, 3]]), np.array([[4], [5], [6]])
+    return All(
+        Equal(matmul_loops(A, B), [[19, 22], [43, 50]]), Equal(matmul_loops(row, column), [[32]])
+    )
+
+
+@claim(
+    "mm-shapes",
+    says=r"$AB$ exists exactly when $A$ has as many columns as $B$ has rows; otherwise the product "
+    "raises a ValueError that begins with `Incompatible matrix dimensions`.",
+    given={"k": Size(0, 4), "l": Size(0, 4)},
+)
+def shapes(k: int, l: int) -> Outcome:  # noqa: E741
+    said = ""
+    try:
+        matmul_loops(np.ones((2, k)), np.ones((l, 3)))
+    except ValueError as error:
+        said = str(error)
+    return Equal(said.startswith("Incompatible matrix dimensions"), k != l)
+
+
+@claim(
+    "mm-operations",
+    says=r"$\MM_{W,b}$ takes exactly $nm$ multiplications and $nm$ additions per vector, $Bnm$ of "
+    r"each for a batch of $B$. Three loops that start from zero take $mnp$ of each for the "
+    r"product of an $m \times n$ and an $n \times p$ matrix.",
+    proof=True,
+    given={
+        "W": Matrix("n", "m"),
+        "b": Vector("n"),
+        "z": Matrix("B", "m"),
+        "V": Matrix("m", "p"),
+    },
+)
+def operations(W: Array, b: Array, z: Array, V: Array) -> Outcome:
+    (n, m), batch, p = W.shape, len(z), V.shape[1]
+    return All(
+        Equal(count_operations(mm, z, W, b), Operations(batch * n * m, batch * n * m)),
+        Equal(mm_operations(n, m, batch=batch), Operations(batch * n * m, batch * n * m)),
+        Equal(count_operations(matmul_loops, W, V), Operations(n * m * p, n * m * p)),
+    )
+
+
+@claim(
+    "mm-embedding",
+    says=r"Row $i$ of a table $E \in \R^{V \times d}$ is the product of the one-hot vector $e_i$ "
+    r"with $E$, bit for bit; the product takes $Vd$ multiplications, looking up takes none.",
+    proof=True,
+    given={"E": Matrix("V", "d"), "k": Size(0, 5)},
+)
+def embedding(E: Array, k: int) -> Outcome:
+    i = k % len(E)
+    one_hot = np.zeros((1, len(E)))
+    one_hot[0, i] = 1.0
+    return All(
+        Equal(matmul(one_hot, E)[0], E[i]),
+        Equal(count_operations(matmul, one_hot, E).multiplications, E.size),
+    )
+
+
+@measured(
+    "mm-loops-slow",
+    says="The three loops take at least 20 times as long as the vectorised product, for two "
+    "matrices of shape (48, 48).",
+    band=(20, 1e9),
+    unit="time of the loops over time of the vectorised product",
+)
+def loops_slow(seed: int) -> float:
+    A, B = np.random.default_rng(seed).normal(size=(2, 48, 48))
+
+    def least(f: Any, times: int) -> float:
+        taken = []
+        for _ in range(times):
+            start = time.perf_counter()
+            f(A, B)
+            taken.append(time.perf_counter() - start)
+        return min(taken)
+
+    return least(matmul_loops, 3) / least(matmul, 20)
