@@ -2,8 +2,8 @@
 
 Sphinx reads a page again when its own text changed. The outputs of a page also depend on the
 package, on the versions of the libraries, and on the environment variables that choose device and
-profile. This extension keeps a fingerprint of all that and, when it changed, reads all pages that
-have cells. Some pages (``fresh_always``) are read in every build.
+profile. This extension keeps a fingerprint of all that and, when it changed, reads all pages again.
+Some pages (``fresh_always``) are read in every build.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def outdated(
     before, env.nnbook_fingerprint = getattr(env, "nnbook_fingerprint", now), now  # type: ignore[attr-defined]
     again = [page for page in app.config.fresh_always if page in env.found_docs]
     if now != before:
-        again += [page for page in env.found_docs if "source_map" in env.metadata[page]]
+        again += env.found_docs
     return again
 
 
