@@ -15,6 +15,7 @@ from .domains import Domain
 # one claim loads one topic
 TOPICS = {
     "mod": "modules",
+    "cir": "circles",
     "mm": "linear",
     "act": "activations",
     "cmp": "composition",
