@@ -16,7 +16,7 @@ TAUGHT = (*FLAT, "tanh", "relu", "leaky_relu")
 NOT_TAUGHT = ("selu", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+def calculate_gain(nonlinearity: str, param: float | int | None = None) -> float:
     r"""Return the factor by which the standard deviation is multiplied for a non-linearity.
 
     It is 1 for linear maps and sigmoid, 5/3 for tanh (a value found by trial, not derived),
@@ -39,10 +39,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "tanh":
         return 5 / 3
     if nonlinearity in FLAT:
-        return 1
+        return 1.0
     if nonlinearity == "relu":
         return math.sqrt(2)
-    slope = 0.01 if param is None else param
+    slope: float | int = 0.01 if param is None else param
     if isinstance(slope, bool) or not isinstance(slope, int | float):
         raise ValueError(f"calculate_gain: param={param!r} is not a number; give the slope.")
     return math.sqrt(2 / (1 + slope**2))  # eq. mm-gain
@@ -67,7 +67,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def xavier_uniform_(
-    tensor: Tensor, gain: float = 1.0, generator: torch.Generator | None = None
+    tensor: Tensor, gain: float | int = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
     """Fill a weight from U(-a, a) with a = gain sqrt(6 / (fan in + fan out)), and return it.
 
@@ -80,7 +80,7 @@ def xavier_uniform_(
 
 
 def xavier_normal_(
-    tensor: Tensor, gain: float = 1.0, generator: torch.Generator | None = None
+    tensor: Tensor, gain: float | int = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
     """Fill a weight from N(0, s^2) with s^2 = gain^2 2 / (fan in + fan out), and return it.
 
@@ -96,7 +96,7 @@ def xavier_normal_(
 
 def kaiming_uniform_(
     tensor: Tensor,
-    a: float = 0,
+    a: float | int = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     generator: torch.Generator | None = None,
@@ -116,7 +116,7 @@ def kaiming_uniform_(
 
 def kaiming_normal_(
     tensor: Tensor,
-    a: float = 0,
+    a: float | int = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     generator: torch.Generator | None = None,
@@ -134,7 +134,7 @@ def kaiming_normal_(
     return tensor if std is None else _normal(tensor, std, generator)
 
 
-def _he_std(who: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float | None:
+def _he_std(who: str, tensor: Tensor, a: float | int, mode: str, nonlinearity: str) -> float | None:
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
         return None

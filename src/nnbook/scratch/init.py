@@ -14,7 +14,7 @@ Mode = Literal["fan_in", "fan_out"]
 
 
 def xavier_normal(
-    rng: np.random.Generator, n: int, m: int, gain: float = 1.0, dtype: Any = np.float64
+    rng: np.random.Generator, n: int, m: int, gain: float | int = 1.0, dtype: Any = np.float64
 ) -> Float[np.ndarray, "n m"]:
     r"""Draw W with normal entries of mean 0 and Xavier's variance.
 
@@ -36,7 +36,7 @@ def xavier_normal(
 
 
 def xavier_uniform(
-    rng: np.random.Generator, n: int, m: int, gain: float = 1.0, dtype: Any = np.float64
+    rng: np.random.Generator, n: int, m: int, gain: float | int = 1.0, dtype: Any = np.float64
 ) -> Float[np.ndarray, "n m"]:
     r"""Draw W uniformly from an interval around 0, with the variance of `xavier_normal`.
 
@@ -62,7 +62,7 @@ def he_normal(
     n: int,
     m: int,
     *,
-    negative_slope: float = 0.0,
+    negative_slope: float | int = 0.0,
     mode: Mode = "fan_in",
     dtype: Any = np.float64,
 ) -> Float[np.ndarray, "n m"]:
@@ -91,7 +91,7 @@ def he_uniform(
     n: int,
     m: int,
     *,
-    negative_slope: float = 0.0,
+    negative_slope: float | int = 0.0,
     mode: Mode = "fan_in",
     dtype: Any = np.float64,
 ) -> Float[np.ndarray, "n m"]:
