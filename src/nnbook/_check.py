@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Mapping, Sequence, Sized
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 
 def check_choice(who: str, name: str, got: object, allowed: Collection[str]) -> None:
@@ -217,4 +220,13 @@ def check_ends_in(who: str, name: str, shape: Sequence[int], wanted: Sequence[in
         raise ValueError(
             f"{who}: {name} has shape {tuple(shape)}, and its last axes should be {tuple(wanted)}; "
             "change normalized_shape or the input."
+        )
+
+
+def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> None:
+    """Raise ValueError unless there are at least two numbers and each is above the one before."""
+    if len(got) < 2 or not all(a < b for a, b in pairwise(got)):
+        raise ValueError(
+            f"{who}: {name} must be two or more increasing numbers, got {list(map(float, got))}; "
+            "sort them and drop those that occur twice."
         )

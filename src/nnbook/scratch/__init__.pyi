@@ -51,6 +51,7 @@ from .composition import (
     bind as bind,
     identity as identity,
     parallel as parallel,
+    relu_interpolant as relu_interpolant,
     residual as residual,
     sequential as sequential,
 )
