@@ -59,7 +59,7 @@ def draw_input(rows=4):
     return torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(models())
 def test_any_nesting(model):
     """The graph ends in the model's own output, in topological order, with every parameter once."""

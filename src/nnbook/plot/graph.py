@@ -13,11 +13,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-from matplotlib import font_manager, rcParams
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
-from matplotlib.textpath import TextPath
 
 from .style import colors
 
@@ -205,10 +204,11 @@ def _box(node: Node, ranges: bool) -> Box:
 
 def _width(text: str, *, bold: bool) -> float:
     """Return the width of a line of text in inches."""
-    font = font_manager.FontProperties(
-        family=rcParams["font.family"], weight="bold" if bold else "normal"
-    )
-    return float(TextPath((0, 0), text, size=POINTS, prop=font).get_extents().width) / 72
+    wanted = font_manager.FontProperties(weight="bold" if bold else "normal")
+    font = font_manager.get_font(font_manager.findfont(wanted))
+    font.set_size(POINTS, 7200)  # so fine that rounding to pixels does not matter
+    font.set_text(text, 0.0)
+    return float(font.get_width_height()[0]) / 64 / 7200
 
 
 def _color(node: Node) -> str:

@@ -27,13 +27,7 @@ from .activations import (
     tanh_derivative as tanh_derivative,
     tanh_vjp as tanh_vjp,
 )
-from .init import (
-    he_normal as he_normal,
-    he_uniform as he_uniform,
-    xavier_normal as xavier_normal,
-    xavier_uniform as xavier_uniform,
-)
-from .linear import (
+from .denselayer import (
     Operations as Operations,
     count_operations as count_operations,
     dense as dense,
@@ -41,8 +35,16 @@ from .linear import (
     matmul as matmul,
     matmul_loops as matmul_loops,
     matmul_vjp as matmul_vjp,
-    mm as mm,
     mm_operations as mm_operations,
+)
+from .init import (
+    he_normal as he_normal,
+    he_uniform as he_uniform,
+    xavier_normal as xavier_normal,
+    xavier_uniform as xavier_uniform,
+)
+from .linear import (
+    mm as mm,
     mm_parameters as mm_parameters,
     mm_vjp as mm_vjp,
 )
