@@ -17,7 +17,9 @@ TOPICS = {
     "mod": "modules",
     "cir": "circles",
     "mm": "linear",
+    "den": "denselayer",
     "act": "activations",
+    "flow": "gradientflow",
     "cmp": "composition",
     "ln": "layernorm",
 }
@@ -193,6 +195,18 @@ def get(label: str) -> Claim:
             there = ", ".join(sorted(n for n, c in _registry.items() if c.topic == topic))
             raise KeyError(f"no claim {label!r} in nnbook.claims.{topic}; there are: {there}.")
     return _registry[label]
+
+
+def of_topic(topic: str) -> list[Claim]:
+    """Return the claims of one topic; only its file is loaded.
+
+    Raises:
+        KeyError: if there is no such topic.
+    """
+    if topic not in TOPICS.values():
+        raise KeyError(f"no topic {topic!r}; there are: {', '.join(TOPICS.values())}.")
+    importlib.import_module(f"nnbook.claims.{topic}")
+    return [claim for claim in _registry.values() if claim.topic == topic]
 
 
 def registry() -> dict[str, Claim]:

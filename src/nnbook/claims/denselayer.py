@@ -1,4 +1,7 @@
-"""Claims of the topic linear about products of matrices: what they compute and what they cost."""
+"""Claims of the topic denselayer: products of matrices, the layer made of one, and what it is not.
+
+Initial values have a file of their own, which this one loads at its end.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from nnbook.claims import All, Close, Equal, Outcome, claim, exact, measured
-from nnbook.claims.domains import Choice, Matrix, Size, Vector
+from nnbook.claims import (
+    All,
+    Close,
+    Equal,
+    Holds,
+    Outcome,
+    claim,
+    exact,
+    measured,
+    refutation,
+)
+from nnbook.claims.domains import Choice, Matrix, Scalar, Size, Vector
 from nnbook.scratch import (
     Operations,
     count_operations,
@@ -23,7 +36,7 @@ Array = np.ndarray
 
 
 @claim(
-    "mm-layouts",
+    "den-layouts",
     says=r"$\MM_{W,b}(z) = Wz + b$ on columns, the dense layer $x V + b$ on rows and PyTorch's "
     r"$x A^\top + b$ are the same map with $A = W = V^\top$.",
     proof=True,
@@ -38,7 +51,7 @@ def layouts(W: Array, b: Array, z: Array) -> Outcome:
     return All(Close(dense(z, W.T, b), ours), Close(theirs, ours), Close(columns, ours))
 
 
-@exact("mm-layouts")
+@exact("den-layouts")
 def layouts_exact() -> list[tuple[str, Any]]:
     import sympy
 
@@ -48,7 +61,7 @@ def layouts_exact() -> list[tuple[str, Any]]:
 
 
 @claim(
-    "mm-loops",
+    "den-loops",
     says="The three loops and the vectorised product give the same matrix and the same type of "
     "number, for real, whole and complex entries; an empty inner axis gives zeros.",
     given={
@@ -67,7 +80,7 @@ def loops(A: Array, B: Array, kind: str) -> Outcome:
 
 
 @claim(
-    "mm-example",
+    "den-example",
     says=r"$\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix} \begin{bmatrix} 5 & 6 \\ 7 & 8 "
     r"\end{bmatrix} = \begin{bmatrix} 19 & 22 \\ 43 & 50 \end{bmatrix}$ and "
     r"$(1, 2, 3) \cdot (4, 5, 6) = 32$.",
@@ -81,7 +94,7 @@ def example() -> Outcome:
 
 
 @claim(
-    "mm-shapes",
+    "den-shapes",
     says=r"$AB$ exists exactly when $A$ has as many columns as $B$ has rows; otherwise the product "
     "raises a ValueError that begins with `Incompatible matrix dimensions`.",
     given={"k": Size(0, 4), "l": Size(0, 4)},
@@ -96,7 +109,7 @@ def shapes(k: int, l: int) -> Outcome:  # noqa: E741
 
 
 @claim(
-    "mm-operations",
+    "den-operations",
     says=r"$\MM_{W,b}$ takes exactly $nm$ multiplications and $nm$ additions per vector, $Bnm$ of "
     r"each for a batch of $B$. Three loops that start from zero take $mnp$ of each for the "
     r"product of an $m \times n$ and an $n \times p$ matrix.",
@@ -118,7 +131,7 @@ def operations(W: Array, b: Array, z: Array, V: Array) -> Outcome:
 
 
 @claim(
-    "mm-embedding",
+    "den-embedding",
     says=r"Row $i$ of a table $E \in \R^{V \times d}$ is the product of the one-hot vector $e_i$ "
     r"with $E$, bit for bit; the product takes $Vd$ multiplications, looking up takes none.",
     proof=True,
@@ -135,7 +148,7 @@ def embedding(E: Array, k: int) -> Outcome:
 
 
 @measured(
-    "mm-loops-slow",
+    "den-loops-slow",
     says="The three loops take at least 20 times as long as the vectorised product, for two "
     "matrices of shape (48, 48).",
     band=(20, 1e9),
@@ -153,3 +166,68 @@ def loops_slow(seed: int) -> float:
         return min(taken)
 
     return least(matmul_loops, 3) / least(matmul, 20)
+
+
+@refutation(
+    "den-zero-bias-source",
+    says=r"A dense layer at its start, with $b = 0$, does not exactly double when its input does.",
+    given={"W": Matrix("n", "m", nonzero=True), "z": Vector("m", nonzero=True)},
+    right="mm-linear-iff",
+)
+def zero_bias_source(W: Array, z: Array) -> Outcome:
+    b = np.zeros(len(W))
+    same = np.array_equal(mm(2 * z, W, b), 2 * mm(z, W, b))
+    return Holds(not same, f"doubled input {mm(2 * z, W, b)}, doubled output {2 * mm(z, W, b)}")
+
+
+@refutation(
+    "den-shared-source",
+    says=r"A dense layer shares its weights between positions: shifting the input by one place "
+    r"shifts the output by one place.",
+    given={"W": Matrix("n", "n"), "z": Vector("n")},
+    right="mm-parameters",
+)
+def shared_source(W: Array, z: Array) -> Outcome:
+    return Close(mm(np.roll(z, 1), W), np.roll(mm(z, W), 1))
+
+
+@claim(
+    "den-max",
+    says=r"$\max(x_1, x_2)$ is not $g(w \cdot x + c)$ for any function $g$, weights $w$ and number "
+    r"$c$.",
+    proof=True,
+    given={"w": Vector(2, nonzero=True)},
+)
+def two_max(w: Array) -> Outcome:
+    across = np.array([-w[1], w[0]])  # w . across = 0: g(w . x + c) is the same on this line
+    seen = [max(across), max(-across), 0.0]
+    return Holds(len(set(seen)) > 1, f"max on a line where w . x = 0: {seen}")
+
+
+@refutation(
+    "den-every-layer-source",
+    says=r"Every layer is an activation of $w \cdot x + c$, also one that takes the maximum of two "
+    r"numbers: along a direction $d$ with $w \cdot d = 0$ it does not change.",
+    given={"w": Vector(2)},
+    right="den-max",
+)
+def every_layer_source(w: Array) -> Outcome:
+    across = np.array([-w[1], w[0]])
+    return Close([max(across), max(-across)], [0.0, 0.0])
+
+
+@refutation(
+    "den-all-products-source",
+    says=r"Every operation of a network is a matrix product with a bias, ReLU too: it maps "
+    r"$t x + (1-t) y$ to $t \relu(x) + (1-t) \relu(y)$.",
+    given={"x": Scalar(), "y": Scalar(), "t": Scalar(-5, 5)},
+    right="mm-affine",
+)
+def all_products_source(x: float, y: float, t: float) -> Outcome:
+    mixed = max(t * x + (1 - t) * y, 0.0)
+    return Close(mixed, t * max(x, 0.0) + (1 - t) * max(y, 0.0))
+
+
+from nnbook.claims import _dense_initial  # noqa: E402
+
+__all__ = ["_dense_initial"]
