@@ -1,4 +1,4 @@
-"""Claims about activations in training and in floating point: kinks, steps, saturation, death."""
+"""Claims of the topic gradientflow: kinks, saturation, dead units, gradients through depth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEPTH, WIDTH = 20, 256
 
 
 @claim(
-    "act-kink",
+    "flow-kink",
     says=r"Automatic differentiation of $\relu(x) - \relu(-x)$, which is the function $x$, gives "
     r"the slope 0 at $x = 0$; the true slope is 1. Everywhere else it is right.",
     given={"x": Scalar()},
@@ -66,10 +66,10 @@ def _step(z: Vec) -> Vec:
 
 
 @refutation(
-    "act-differentiable-needed",
+    "flow-differentiable-needed",
     says=r"Gradient descent needs modules that are differentiable everywhere: a network with ReLU, "
     r"which has no derivative at 0, cannot be trained.",
-    right="act-step",
+    right="flow-step",
 )
 def differentiable_needed() -> Outcome:
     first, last = _descend(scratch.relu, scratch.relu_derivative)
@@ -77,7 +77,7 @@ def differentiable_needed() -> Outcome:
 
 
 @claim(
-    "act-step",
+    "flow-step",
     says=r"With the step function $\1\{z > 0\}$ as activation, the gradient of any loss with "
     r"respect to every weight before a step is 0 wherever it exists, so gradient descent never "
     r"moves these weights.",
@@ -97,10 +97,10 @@ def step_gradient(W: Mat, x: Vec, u: Vec) -> Outcome:
 
 
 @refutation(
-    "act-differentiable-enough",
+    "flow-differentiable-enough",
     says=r"Differentiability is what gradient descent needs: a network whose modules are all "
     r"differentiable almost everywhere, such as the step function, can be trained.",
-    right="act-step",
+    right="flow-step",
 )
 def differentiable_enough() -> Outcome:
     first, last = _descend(_step, lambda z: 0 * z)
@@ -111,7 +111,7 @@ def differentiable_enough() -> Outcome:
 
 
 @claim(
-    "act-saturation",
+    "flow-saturation",
     says=r"With $p$ bits of precision (24 in float32, 53 in float64) and correctly rounded "
     r"operations, $1/(1 + e^{-z})$ is exactly 1 if and only if $e^{-z}$ rounds to at most "
     r"$2^{-p}$: from $z = p \log 2 \approx 16.64$ and $36.74$ on.",
@@ -130,7 +130,7 @@ def saturation(z: float) -> Outcome:
 
 
 @claim(
-    "act-saturation-libraries",
+    "flow-saturation-libraries",
     says=r"In float32 the sigmoid of this book, of PyTorch and of SciPy first reaches exactly 1 "
     r"between 16.6 and 17.4. Tanh does so between 8.3 and 10.1, at another place in each library; "
     r"rounding the true value would give 1 from $13 \log 2 \approx 9.01$ on.",
@@ -158,7 +158,7 @@ def saturation_libraries() -> Outcome:
 
 
 @claim(
-    "act-log-of-zero",
+    "flow-log-of-zero",
     says=r"In float32, $\log(1 - \sigma(z))$ computed from the probability is $-\infty$ for $z \ge "
     r"17.4$, where the true value is about $-z$; from the logits, as $-\log(1 + e^z)$ by "
     r"log-softmax, it is right.",
@@ -174,53 +174,21 @@ def log_of_zero(z: float) -> Outcome:
 
 
 @refutation(
-    "act-tanh-strict",
+    "flow-tanh-strict",
     says=r"A test may assert that tanh lies strictly inside $(-1, 1)$, in float32 too.",
     given={"z": Scalar(0, 20)},
-    right="act-saturation-libraries",
+    right="flow-saturation-libraries",
 )
 def tanh_strict(z: float) -> Outcome:
     y = scratch.tanh(np.array([z], np.float32))
     return Holds(y < 1, f"tanh({z:g}) is {y[0]:.9g} in float32")
 
 
-@refutation(
-    "act-naive-tanh",
-    says=r"The formula $(e^z - e^{-z})/(e^z + e^{-z})$, typed in as it stands, computes $\tanh z$.",
-    given={"z": Scalar(0, 1000)},
-    right="act-ranges",
-)
-def naive_tanh(z: float) -> Outcome:
-    with np.errstate(over="ignore", invalid="ignore"):
-        up, down = np.exp(np.array([z])), np.exp(np.array([-z]))
-        return Close((up - down) / (up + down), scratch.tanh(np.array([z])))
-
-
-@claim(
-    "act-naive-sigmoid",
-    says=r"The formula $1/(1 + e^{-z})$, typed in as it stands, overflows in its exponential for "
-    r"$z < -709.8$ in float64 (NumPy warns); its value 0 is right all the same. The form with "
-    r"$e^{-\lvert z\rvert}$ never overflows.",
-    given={"z": Scalar(-1e4, -709.8)},
-)
-def naive_sigmoid(z: float) -> Outcome:
-    with np.errstate(over="ignore"):
-        value = 1 / (1 + np.exp(-np.array([z])))
-    with np.errstate(over="raise"):
-        stable = scratch.sigmoid(np.array([z]))
-        try:
-            np.exp(-np.array([z]))
-            warned = False
-        except FloatingPointError:
-            warned = True
-    return All(Holds(warned, "no overflow"), Close(value, stable, tol=1e-300))
-
-
 # ---------------------------------------------------------------- dead units
 
 
 @claim(
-    "act-dead",
+    "flow-dead",
     says=r"If $w \cdot x_i + b \le 0$ for every sample, a ReLU unit receives a gradient of exactly "
     r"0 for $w$ and $b$, whatever the loss. While its inputs stay the same, as in a first layer, "
     r"gradient descent without momentum and weight decay leaves it dead for ever.",
@@ -238,7 +206,7 @@ def dead(X: Mat, w: Vec, v: Vec) -> Outcome:
 
 
 @refutation(
-    "act-no-vanishing",
+    "flow-no-vanishing",
     says=r"ReLU has no vanishing gradient: $\relu(wx + b)$ has a gradient other than 0 with "
     r"respect to $(w, b)$ wherever it is differentiable.",
     given={
@@ -246,7 +214,7 @@ def dead(X: Mat, w: Vec, v: Vec) -> Outcome:
         "w": Scalar(nonzero=True),
         "b": Scalar(nonzero=True),
     },
-    right="act-dead",
+    right="flow-dead",
 )
 def no_vanishing(x: float, w: float, b: float) -> Outcome:
     z = np.array([w * x + b])
@@ -255,7 +223,7 @@ def no_vanishing(x: float, w: float, b: float) -> Outcome:
 
 
 @claim(
-    "act-revive",
+    "flow-revive",
     says=r"A dead unit of a deeper layer can come back without a gradient of its own: in $y = h + "
     r"\relu(1 - h)$, $h = \relu(a)$, from $a = 2$, gradient descent on $y^2$ moves $a$ below 1.",
 )
@@ -290,7 +258,7 @@ def _dead_share(rate: float, seed: int) -> float:
 
 
 @measured(
-    "act-large-step",
+    "flow-large-step",
     says=r"A large step kills ReLU units: after 60 steps of gradient descent on the moons with "
     r"rate 30, the share of hidden units that are 0 on all data, less that share with rate "
     r"$0.3$.",
@@ -305,7 +273,7 @@ def large_step(seed: int) -> float:
 
 
 @claim(
-    "act-flow",
+    "flow-norm",
     says=r"In a bias-free ReLU network with independent weights, layer $l$ symmetric about 0, "
     r"without atoms and with variance $s_l^2$, a fixed input $x \ne 0$, and a gradient $v$ at the "
     r"output that is independent of the weights and has uncorrelated entries of mean 0, the "
@@ -342,7 +310,7 @@ def _norm_ratio(variance: float, seed: int) -> float:
 
 
 @measured(
-    "act-flow-he",
+    "flow-he",
     says=r"Gradient norm at the input over that at the output, 20 ReLU layers of width 256, He "
     r"($s^2 = 2/256$): theory 1 for the root of the mean square.",
     band=(0.3, 2.5),
@@ -353,7 +321,7 @@ def flow_he(seed: int) -> float:
 
 
 @measured(
-    "act-flow-xavier",
+    "flow-xavier",
     says=r"The same with Xavier ($s^2 = 1/256$): theory $2^{-10} \approx 0.00098$.",
     band=(3e-4, 2.5e-3),
     unit="ratio",
@@ -363,7 +331,7 @@ def flow_xavier(seed: int) -> float:
 
 
 @measured(
-    "act-flow-half",
+    "flow-half",
     says=r"The same with half of He's weights ($s^2 = 0.5/256$): theory $2^{-20} \approx "
     r"9.5\cdot10^{-7}$.",
     band=(3e-7, 2.5e-6),
@@ -374,7 +342,7 @@ def flow_half(seed: int) -> float:
 
 
 @claim(
-    "act-sigmoid-chain",
+    "flow-sigmoid-chain",
     says=r"Through $L$ sigmoid layers a gradient grows at most by $\prod_l \norm{W_l}/4$ (spectral "
     r"norms). The weights can compensate: $z \mapsto \sigma(4z - 2)$ keeps $z = \frac12$ and has "
     r"slope exactly 1 there, at any depth.",
@@ -397,7 +365,7 @@ def sigmoid_chain(W: Mat, V: Mat, x: Vec) -> Outcome:
     )
 
 
-@exact("act-sigmoid-chain")
+@exact("flow-sigmoid-chain")
 def sigmoid_chain_exact() -> list[tuple[str, Any]]:
     import sympy as sp
 
@@ -414,7 +382,7 @@ def sigmoid_chain_exact() -> list[tuple[str, Any]]:
 
 
 @measured(
-    "act-compare",
+    "flow-compare",
     says=r"GELU against ReLU on Fashion-MNIST (the sample of 5000, MLP 784-64-10, 5 epochs of "
     r"Adam): the difference of the test accuracies is of the size of the noise between seeds, in "
     r"either direction.",
@@ -450,7 +418,7 @@ def fashion_accuracy(activation: Any, seed: int, epochs: int = 5) -> float:
 
 
 @claim(
-    "act-cost",
+    "flow-cost",
     says=r"Counted in tensor operations of the form in this book, GELU costs more than ReLU, "
     r"forward and backward. Time is another matter: it depends on the kernel and the machine.",
 )
@@ -482,7 +450,7 @@ def _operations(name: str) -> int:
 
 
 @refutation(
-    "act-weights-attribute",
+    "flow-weights-attribute",
     says=r"A layer is ready for training as soon as it has attributes that hold its weights.",
 )
 def weights_attribute() -> Outcome:
