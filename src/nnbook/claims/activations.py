@@ -27,7 +27,7 @@ Mat = Float[np.ndarray, "..."]
 
 @claim(
     "act-derivatives",
-    says=r"Each derivative of {eq}`act-relu-d` to {eq}`act-gelu-tanh-d` is the derivative of its "
+    says=r"Each derivative of {eq}`act-relu` to {eq}`act-gelu-tanh` is the derivative of its "
     r"function, at $z = 0$ for the smooth ones too.",
     proof=True,
     given={"z": Vector(1, 8, lo=-8, hi=8), "name": Choice(tuple(FUNCTIONS))},

@@ -94,7 +94,7 @@ def tanh(z: Values) -> Values:
 
 def _silu_derivative(z: Tensor) -> Tensor:
     s = torch.sigmoid(z)
-    return s * (1 + z * (1 - s))  # *s, eq. act-silu-d
+    return s * (1 + z * (1 - s))  # *s, eq. act-silu
 
 
 def silu(z: Values) -> Values:
@@ -109,7 +109,7 @@ def _gelu(z: Tensor) -> Tensor:
 def _gelu_derivative(z: Tensor) -> Tensor:
     cdf = torch.erf(z * math.sqrt(0.5)).mul_(0.5).add_(0.5)
     bell = (z * z).mul_(-0.5).exp_()
-    return cdf.addcmul_(z, bell, value=1 / math.sqrt(2 * math.pi))  # *s, eq. act-gelu-d
+    return cdf.addcmul_(z, bell, value=1 / math.sqrt(2 * math.pi))  # *s, eq. act-gelu
 
 
 def _cubic(z: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def _gelu_tanh(z: Tensor) -> Tensor:
 
 def _gelu_tanh_derivative(z: Tensor) -> Tensor:
     s = torch.sigmoid(_cubic(z))
-    return s * (1 + z * (1 - s) * SLOPE * (1 + 3 * CUBIC * z * z))  # *s, eq. act-gelu-tanh-d
+    return s * (1 + z * (1 - s) * SLOPE * (1 + 3 * CUBIC * z * z))  # *s, eq. act-gelu-tanh
 
 
 def gelu(z: Values, approximate: Approximate = "none") -> Values:
@@ -136,11 +136,9 @@ def gelu(z: Values, approximate: Approximate = "none") -> Values:
     return op(_wide(z)).to(z.dtype)
 
 
-_relu_op = with_derivative(
-    lambda z: z.clamp(min=0), torch.sign, "output"
-)  # eq. act-relu, act-relu-d
-_sigmoid_op = with_derivative(_sigmoid, lambda y: y * (1 - y), "output")  # eq. act-sigmoid-d
-_tanh_op = with_derivative(_tanh, lambda y: 1 - y * y, "output")  # eq. act-tanh-d
+_relu_op = with_derivative(lambda z: z.clamp(min=0), torch.sign, "output")  # eq. act-relu
+_sigmoid_op = with_derivative(_sigmoid, lambda y: y * (1 - y), "output")  # eq. act-sigmoid
+_tanh_op = with_derivative(_tanh, lambda y: 1 - y * y, "output")  # eq. act-tanh
 _silu_op = with_derivative(lambda z: z * torch.sigmoid(z), _silu_derivative, "input")
 _gelu_op = with_derivative(_gelu, _gelu_derivative, "input")
 _gelu_tanh_op = with_derivative(_gelu_tanh, _gelu_tanh_derivative, "input")
@@ -166,7 +164,7 @@ class _Softmax(torch.autograd.Function):
         (p,) = ctx.saved_tensors
         vp = v * p
         total = vp.sum(ctx.dim, keepdim=True)
-        return torch.addcmul(vp, p, total, value=-1), None  # *s, eq. act-softmax-vjp
+        return torch.addcmul(vp, p, total, value=-1), None  # *s, eq. act-softmax
 
 
 class _LogSoftmax(torch.autograd.Function):
@@ -187,7 +185,7 @@ class _LogSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None]:
         (log_p,) = ctx.saved_tensors
-        return v - log_p.exp() * v.sum(ctx.dim, keepdim=True), None  # *s, eq. act-logsoftmax-vjp
+        return v - log_p.exp() * v.sum(ctx.dim, keepdim=True), None  # *s, eq. act-logsoftmax
 
 
 def softmax(z: Values, dim: int) -> Values:

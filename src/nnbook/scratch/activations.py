@@ -33,7 +33,7 @@ def relu(z: Array) -> Array:
 
 def relu_derivative(z: Array) -> Array:
     """Return 1 for z > 0, else 0; at 0 the slope from the left is taken."""
-    return (z > 0).astype(z.dtype)  # *s, eq. act-relu-d
+    return (z > 0).astype(z.dtype)  # *s, eq. act-relu
 
 
 def leaky_relu(z: Array, slope: float = 0.01) -> Array:
@@ -43,7 +43,7 @@ def leaky_relu(z: Array, slope: float = 0.01) -> Array:
 
 def leaky_relu_derivative(z: Array, slope: float = 0.01) -> Array:
     """Return 1 for z > 0, else slope."""
-    return np.where(z > 0, 1, slope).astype(z.dtype)  # *s, eq. act-leaky-d
+    return np.where(z > 0, 1, slope).astype(z.dtype)  # *s, eq. act-leaky
 
 
 def elu(z: Array, alpha: float = 1.0) -> Array:
@@ -53,7 +53,7 @@ def elu(z: Array, alpha: float = 1.0) -> Array:
 
 def elu_derivative(z: Array, alpha: float = 1.0) -> Array:
     r"""Return 1 for z > 0, else :math:`\alpha e^z`."""
-    return np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))).astype(z.dtype)  # eq. act-elu-d
+    return np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))).astype(z.dtype)  # eq. act-elu
 
 
 def sigmoid(z: Array) -> Array:
@@ -69,7 +69,7 @@ def sigmoid(z: Array) -> Array:
 
 def sigmoid_derivative(z: Array) -> Array:
     r"""Return :math:`\sigma(z) \sigma(-z)`, which keeps its digits where :math:`\sigma = 1`."""
-    return sigmoid(z) * sigmoid(-z)  # *s, eq. act-sigmoid-d
+    return sigmoid(z) * sigmoid(-z)  # *s, eq. act-sigmoid
 
 
 def tanh(z: Array) -> Array:
@@ -80,7 +80,7 @@ def tanh(z: Array) -> Array:
 
 def tanh_derivative(z: Array) -> Array:
     r"""Return :math:`1 - \tanh^2 z = 4 \sigma(2z) \sigma(-2z)`."""
-    return 4 * sigmoid_derivative(2 * z)  # *s, eq. act-tanh-d
+    return 4 * sigmoid_derivative(2 * z)  # *s, eq. act-tanh
 
 
 def silu(z: Array) -> Array:
@@ -90,7 +90,7 @@ def silu(z: Array) -> Array:
 
 def silu_derivative(z: Array) -> Array:
     r"""Return :math:`\sigma(z) (1 + z \sigma(-z))`."""
-    return sigmoid(z) * (1 + z * sigmoid(-z))  # *s, eq. act-silu-d
+    return sigmoid(z) * (1 + z * sigmoid(-z))  # *s, eq. act-silu
 
 
 def gelu(z: Array, approximate: Approximate = "none") -> Array:
@@ -125,9 +125,9 @@ def gelu_derivative(z: Array, approximate: Approximate = "none") -> Array:
     c = np.clip(z, -FAR, FAR)  # beyond, every term below is 0 or 1
     if approximate == "tanh":
         u, du = _cubic(z), SLOPE * (1 + 3 * CUBIC * c**2)
-        return sigmoid(u) * (1 + c * sigmoid(-u) * du)  # *s, eq. act-gelu-tanh-d
+        return sigmoid(u) * (1 + c * sigmoid(-u) * du)  # *s, eq. act-gelu-tanh
     density = np.exp(-(c**2) / 2) / float(np.sqrt(2 * np.pi))
-    return _normal_cdf(z) + c * density  # *s, eq. act-gelu-d
+    return _normal_cdf(z) + c * density  # *s, eq. act-gelu
 
 
 def _normal_cdf(z: Array) -> Array:
@@ -177,7 +177,7 @@ def gelu_vjp(v: Array, z: Array, approximate: Approximate = "none") -> Array:
 def log_sum_exp(z: Array, axis: int = -1) -> Array:
     r"""Return :math:`\log \sum_i e^{z_i}` along an axis, which is kept with length 1."""
     top = _top(z, axis)
-    return top + np.log(np.exp(z - top).sum(axis, keepdims=True))  # eq. act-lse
+    return top + np.log(np.exp(z - top).sum(axis, keepdims=True))  # eq. act-logsumexp
 
 
 def log_sum_exp_vjp(v: Array, z: Array, axis: int = -1) -> Array:
@@ -197,7 +197,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
 def softmax_vjp(v: Array, z: Array, axis: int = -1) -> Array:
     """Return the gradient of <v, softmax(z)>, without the Jacobian matrix."""
     p = softmax(z, axis)
-    return p * (v - (v * p).sum(axis, keepdims=True))  # *s, eq. act-softmax-vjp
+    return p * (v - (v * p).sum(axis, keepdims=True))  # *s, eq. act-softmax
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:
@@ -208,7 +208,7 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
 
 def log_softmax_vjp(v: Array, z: Array, axis: int = -1) -> Array:
     """Return the gradient of <v, log_softmax(z)>."""
-    return v - softmax(z, axis) * v.sum(axis, keepdims=True)  # *s, eq. act-logsoftmax-vjp
+    return v - softmax(z, axis) * v.sum(axis, keepdims=True)  # *s, eq. act-logsoftmax
 
 
 def _top(z: Array, axis: int) -> Array:
