@@ -12,7 +12,7 @@ import numpy as np
 
 from ._core import claim, measured, refutation
 from ._outcomes import All, AtMost, Equal, Holds, Outcome
-from .circles import BEST, FACTOR, HALF_PLANE, NOISE, TEST, room
+from .circles import BEST, FACTOR, HALF_PLANE, NOISE, TEST, band, room
 from .domains import Choice, Size
 
 Array = np.ndarray
@@ -66,7 +66,7 @@ def _score(seed: int, widths: tuple[int, ...], power: int, epochs: int, lr: floa
     "cir-linear",
     says="A linear model of the coordinates, trained on 700 points of the circles with noise 0.1 "
     "and factor 0.8, is near chance on fresh points, and never above the bound for half-planes.",
-    band=(0.42, HALF_PLANE + 1.4 * room(TEST)),
+    band=band(0.42, HALF_PLANE + 1.4 * room(TEST)),
     seeds=range(3),
     unit="accuracy",
 )
@@ -78,7 +78,7 @@ def circles_linear(seed: int) -> float:
     "cir-network",
     says="A multilayer perceptron of modules of this book (two hidden layers of 16 ReLU units), "
     "trained on the same points, comes close to the best possible accuracy on fresh points.",
-    band=(0.80, BEST + room(TEST)),
+    band=band(0.80, BEST + room(TEST)),
     seeds=range(3),
     unit="accuracy",
 )
@@ -90,7 +90,7 @@ def circles_mlp(seed: int) -> float:
     "cir-squares",
     says=r"The same linear model, given $(x_1^2, x_2^2)$ in place of $(x_1, x_2)$, comes close to "
     "the best possible accuracy without any hidden layer.",
-    band=(0.82, BEST + room(TEST)),
+    band=band(0.82, BEST + room(TEST)),
     seeds=range(3),
     unit="accuracy",
 )

@@ -32,6 +32,11 @@ def room(points: int) -> float:
     return float(4 * np.sqrt(BEST * (1 - BEST) / points))
 
 
+def band(low: float, high: float) -> tuple[float, float]:
+    """Return both ends with four decimals, for the page."""
+    return round(low, 4), round(high, 4)
+
+
 def inside(cut: float, radius: float, noise: float) -> float:
     """Return how likely a noisy point of the circle of this radius lies within ``cut`` of 0."""
     if cut <= 0:
@@ -127,7 +132,7 @@ def same_mean_exact() -> list[tuple[str, Any]]:
 @measured(
     "cir-sample",
     says="The best circle has the accuracy on 200000 drawn points that the integral says.",
-    band=(BEST - room(SAMPLE), BEST + room(SAMPLE)),
+    band=band(BEST - room(SAMPLE), BEST + room(SAMPLE)),
     seeds=range(3),
     unit="accuracy",
 )

@@ -105,9 +105,10 @@ def in_eval(X: Array, seen: Array) -> Outcome:
 @claim(
     "mod-state",
     says=r"One forward pass of batch normalization in training mode, without any optimizer, "
-    r"changes its buffers: the running mean becomes $(1-\mu)\,$old$\, + \mu\,$batch mean and the "
-    r"running variance $(1-\mu)\,$old$\, + \mu\,\frac{n}{n-1}\,$batch variance, with $\mu = 0.1$; "
-    r"the parameters stay.",
+    r"changes its buffers: with $\alpha = 0.1$ the running mean becomes $(1-\alpha)$ times the old "
+    r"one plus $\alpha$ times the mean of the batch, and the running variance $(1-\alpha)$ times "
+    r"the old one plus $\alpha\,\frac{n}{n-1}$ times the variance of the batch; the parameters "
+    r"stay.",
     given={"n": Size(2, 6), "X": Matrix("n", "c")},
 )
 def state(X: Array) -> Outcome:
