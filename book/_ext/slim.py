@@ -39,9 +39,9 @@ NOT_LOADED = re.compile(r'rel="(?:canonical|alternate|license|author|me|help|nex
 STYLE = re.compile(r'<style\b.*?</style>|\bstyle="[^"]*"', re.I | re.S)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>{head}</head>
-<body style="font-family: sans-serif; margin: 3rem"><main><h1>{title}</h1>
-<p>{text} <a href="{link}">{title}</a></p></main></body></html>
+<title>{title}</title><link rel="icon" href="data:,">{head}</head>
+<body style="font-family: sans-serif; margin: 3rem 1rem; overflow-wrap: anywhere"><main>
+<h1>{title}</h1><p>{text} <a href="{link}">{title}</a></p></main></body></html>
 """
 
 
@@ -132,6 +132,14 @@ def mend(text: str) -> str:
     >>> mend('<a href="../_sources/a.ipynb" target="_blank"')
     '<a href="../_sources/a.ipynb" download'
     """
+    # names that differ from what the button shows: who speaks to the machine says what is shown
+    text = re.sub(
+        r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", text
+    )
+    text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    # ids that sphinx-proof gives to every statement and proof of a page
+    text = re.sub(r'(<(?:section|div) class="[^"]*") id="(?:proof-content|proof)"', r"\1", text)
     # a browser shows a notebook as text unless it is told to keep it
     text = re.sub(r'(<a href="[^"]*_sources/[^"]*") target="_blank"', r"\1 download", text)
     # the table of run times marks success by signs that many fonts lack
