@@ -11,7 +11,6 @@ import torch
 from tools import close, numeric_vjp, torch_vjp
 
 from nnbook import nn, scratch
-from nnbook.claims import _linear_examples as examples
 
 linear = torch.nn.functional.linear
 # (axes in front, m, n): all lengths distinct, sizes 1 to 3, an empty batch, no batch at all
@@ -211,13 +210,3 @@ def test_shapes_that_do_not_fit(call, text):
 def test_a_size_that_is_no_whole_number():
     with pytest.raises(TypeError, match=r"Linear: in_features=2\.5 is a float; give an int"):
         nn.Linear(2.5, 1)
-
-
-@pytest.mark.parametrize("income", [0.0, 1.0, 9_999.0, 10_000.0, 40_000.0, 50_000.0, 80_000.0, 3e6])
-def test_the_tax_as_relus_is_the_tax_by_brackets(income):
-    close(examples.progressive_tax(income), examples.tax_by_brackets(income))
-
-
-def test_the_tax_of_three_incomes_by_hand():
-    got = [examples.progressive_tax(x) for x in (10_000.0, 40_000.0, 80_000.0)]
-    close(got, [0.0, 6_000.0, 20_000.0])

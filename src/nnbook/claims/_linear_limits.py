@@ -1,61 +1,15 @@
-"""Claims of the topic linear: what an affine map cannot do, and how far it stretches and loses."""
+"""Claims of the topic linear: how far an affine map stretches and what it loses."""
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import numpy as np
 
-from nnbook.claims import All, AtMost, Close, Equal, Holds, Outcome, claim, exact, refutation
+from nnbook.claims import All, AtMost, Close, Equal, Outcome, claim
 from nnbook.claims.domains import Matrix, Scalar, Size, Vector
 from nnbook.scratch import mm
 
 Array = np.ndarray
 MAP = {"W": Matrix("n", "m"), "b": Vector("n")}
-
-
-@claim(
-    "mm-no-interaction",
-    says=r"Every second derivative of $\MM_{W,b}$ in $z$ is zero, so the effect of a step $u$ does "
-    r"not depend on a step $v$. On $\{-1,1\}^2$ the product $x_1 x_2$ is orthogonal to every "
-    r"affine function: the best affine fit to it is the constant 0.",
-    proof=True,
-    given={**MAP, "z": Vector("m"), "u": Vector("m"), "v": Vector("m"), "w": Vector(2)},
-)
-def no_interaction(W: Array, b: Array, z: Array, u: Array, v: Array, w: Array) -> Outcome:
-    effect = mm(z + u, W, b) - mm(z, W, b)
-    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=2)))
-    inner = corners.prod(axis=1) @ mm(corners, w[None, :], b[:1])
-    return All(
-        Close(mm(z + u + v, W, b) - mm(z + v, W, b), effect),
-        Close(inner, np.zeros(1)),
-    )
-
-
-@exact("mm-no-interaction")
-def no_interaction_exact() -> list[tuple[str, Any]]:
-    import sympy
-
-    w1, w2, c, x1, x2 = sympy.symbols("w1 w2 c x1 x2", real=True)
-    f = w1 * x1 + w2 * x2 + c
-    corners = itertools.product([-1, 1], repeat=2)
-    inner = sum(i * j * f.subs({x1: i, x2: j}) for i, j in corners)
-    return [("Hessian", sympy.hessian(f, (x1, x2))), ("inner product with x1 x2", inner)]
-
-
-@refutation(
-    "mm-interactions-source",
-    says=r"The weights of a dense layer encode interactions: the best affine fit to $x_1 x_2$ on "
-    r"$\{-1,1\}^2$ has a smaller mean squared error than the constant 0, whose error is 1.",
-    right="mm-no-interaction",
-)
-def interactions_source() -> Outcome:
-    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=2)))
-    target, with_one = corners.prod(axis=1), np.column_stack([corners, np.ones(4)])
-    best = np.linalg.lstsq(with_one, target, rcond=None)[0]
-    error = np.mean((with_one @ best - target) ** 2)
-    return Holds(error < 1 - 1e-9, f"mean squared error of the best fit {error:.6g}")
 
 
 @claim(

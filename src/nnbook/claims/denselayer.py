@@ -1,7 +1,4 @@
-"""Claims of the topic denselayer: products of matrices, the layer made of one, and what it is not.
-
-Initial values have a file of their own, which this one loads at its end.
-"""
+"""Claims of the topic denselayer: products of matrices, a layer made of one, what is none."""
 
 from __future__ import annotations
 
@@ -226,8 +223,3 @@ def every_layer_source(w: Array) -> Outcome:
 def all_products_source(x: float, y: float, t: float) -> Outcome:
     mixed = max(t * x + (1 - t) * y, 0.0)
     return Close(mixed, t * max(x, 0.0) + (1 - t) * max(y, 0.0))
-
-
-from nnbook.claims import _dense_initial  # noqa: E402
-
-__all__ = ["_dense_initial"]

@@ -1,7 +1,6 @@
 """Claims of the topic linear: what an affine map is and keeps.
 
-What it cannot do, and the house table and the tax, have files of their own, which this one loads at
-its end.
+How far it stretches and what it loses has a file of its own, which this one loads at its end.
 """
 
 from __future__ import annotations
@@ -237,6 +236,6 @@ def compose_exact() -> list[tuple[str, Any]]:
     return [("widths 3, 2, 2", W2 * (W1 * z + b1) + b2 - ((W2 * W1) * z + (W2 * b1 + b2)))]
 
 
-from nnbook.claims import _linear_examples, _linear_limits  # noqa: E402
+from nnbook.claims import _linear_limits  # noqa: E402
 
-__all__ = ["_linear_examples", "_linear_limits"]
+__all__ = ["_linear_limits"]

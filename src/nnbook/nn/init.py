@@ -45,7 +45,7 @@ def calculate_gain(nonlinearity: str, param: float | int | None = None) -> float
     slope: float | int = 0.01 if param is None else param
     if isinstance(slope, bool) or not isinstance(slope, int | float):
         raise ValueError(f"calculate_gain: param={param!r} is not a number; give the slope.")
-    return math.sqrt(2 / (1 + slope**2))  # eq. den-gain
+    return math.sqrt(2 / (1 + slope**2))  # eq. ini-gain
 
 
 def fans(shape: Sequence[int]) -> tuple[int, int]:
@@ -91,7 +91,7 @@ def xavier_normal_(
     """
     return _normal(
         tensor, gain * math.sqrt(2 / sum(fans(tensor.shape))), generator
-    )  # eq. den-xavier
+    )  # eq. ini-xavier
 
 
 def kaiming_uniform_(
@@ -141,12 +141,12 @@ def _he_std(who: str, tensor: Tensor, a: float | int, mode: str, nonlinearity: s
     check_choice(who, "mode", mode.lower(), ("fan_in", "fan_out"))
     fan_in, fan_out = fans(tensor.shape)
     fan = fan_in if mode.lower() == "fan_in" else fan_out
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)  # eq. den-he
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)  # eq. ini-he
 
 
 @torch.no_grad()
 def _uniform(tensor: Tensor, std: float, generator: torch.Generator | None) -> Tensor:
-    bound = math.sqrt(3) * std  # eq. den-uniform
+    bound = math.sqrt(3) * std  # eq. ini-uniform
     return tensor.uniform_(-bound, bound, generator=generator)
 
 

@@ -37,7 +37,7 @@ from .denselayer import (
     matmul_vjp as matmul_vjp,
     mm_operations as mm_operations,
 )
-from .init import (
+from .initial import (
     he_normal as he_normal,
     he_uniform as he_uniform,
     xavier_normal as xavier_normal,

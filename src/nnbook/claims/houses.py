@@ -1,7 +1,8 @@
-"""Claims of the topic linear about the house table, units, and the tax."""
+"""Claims of the topic houses: a table of weights, its units, a tax, and interactions."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def tax_by_brackets(income: float) -> float:
 
 
 @claim(
-    "mm-house",
+    "hou-prices",
     says=r"The table's prices under the three models are 272000, 241750, 212500; 219000, 201500, "
     r"185000; 373000, 318000, 264000; 185000, 176250, 167900. With all features doubled each is "
     r"$2P - b$. The area has the smallest weight in every model and, in every price, the largest "
@@ -63,7 +64,7 @@ def house() -> Outcome:
 
 
 @refutation(
-    "mm-doubling-source",
+    "hou-doubling-source",
     says="In the house table, doubling all features doubles the prices.",
     right="mm-defect",
 )
@@ -84,17 +85,17 @@ def source_line() -> tuple[float, int, float]:
 
 
 @refutation(
-    "mm-dashed-source",
+    "hou-dashed-source",
     says="The line through (0, 0) and (largest price, largest doubled price) is the line of "
     "perfect linearity, whose slope is 2.",
-    right="mm-house-lines",
+    right="hou-lines",
 )
 def dashed_source() -> Outcome:
     return Close(source_line()[0], 2.0)
 
 
 @claim(
-    "mm-house-lines",
+    "hou-lines",
     says=r"Doubled prices against prices lie on three parallel lines of slope 2, $D = 2P - b_j$, "
     r"one per model, and each is below the line $D = 2P$ by the bias. The line through (0, 0) and "
     r"the largest pair has the slope 696/373; exactly one of the twelve points is on it, and the "
@@ -119,7 +120,7 @@ def house_lines() -> Outcome:
 
 
 @claim(
-    "mm-units",
+    "hou-units",
     says=r"Measuring feature $j$ in another unit, $z_j' = d_j z_j$, divides its weights by $d_j$ "
     r"and changes no output: $\MM_{W \diag(d)^{-1},\,b}(\diag(d)\, z) = \MM_{W,b}(z)$.",
     proof=True,
@@ -134,7 +135,7 @@ def units(W: Array, b: Array, z: Array, d: Array) -> Outcome:
     return Close(mm(d * z, W / d, b), mm(z, W, b))
 
 
-@exact("mm-units")
+@exact("hou-units")
 def units_exact() -> list[tuple[str, Any]]:
     import sympy
 
@@ -144,7 +145,7 @@ def units_exact() -> list[tuple[str, Any]]:
 
 
 @claim(
-    "mm-house-fit",
+    "hou-fit",
     says="Whatever prices four people name for the four houses, some weights and bias give exactly "
     "these prices: four equations in five unknowns, of rank 4.",
     given={"prices": Box(4, lo=0, hi=1e6)},
@@ -162,7 +163,7 @@ INCOMES = {"x": Scalar(0, 200_000), "y": Scalar(0, 200_000)}
 
 
 @claim(
-    "mm-tax",
+    "hou-tax",
     says=r"The tax with rates 0, 20 and 40 per cent from 0, 10 000 and 50 000 on is the sum of "
     r"ReLUs $T(x) = 0.2 \relu(x - 10000) + 0.2 \relu(x - 50000)$. $T(x) + T(y) \le T(x + y)$: "
     r"two incomes together never pay less. A flat tax $\tau x$ is linear.",
@@ -181,10 +182,56 @@ def tax(x: float, y: float) -> Outcome:
 
 
 @refutation(
-    "mm-tax-source",
+    "hou-tax-source",
     says="Twice the income is twice the tax, also with an allowance and a higher rate above it.",
     given={"x": Scalar(0, 200_000)},
-    right="mm-tax",
+    right="hou-tax",
 )
 def tax_source(x: float) -> Outcome:
     return Close(progressive_tax(2 * x), 2 * progressive_tax(x))
+
+
+MAP = {"W": Matrix("n", "m"), "b": Vector("n")}
+
+
+@claim(
+    "hou-interaction",
+    says=r"Every second derivative of $\MM_{W,b}$ in $z$ is zero, so the effect of a step $u$ does "
+    r"not depend on a step $v$. On $\{-1,1\}^2$ the product $x_1 x_2$ is orthogonal to every "
+    r"affine function: the best affine fit to it is the constant 0.",
+    proof=True,
+    given={**MAP, "z": Vector("m"), "u": Vector("m"), "v": Vector("m"), "w": Vector(2)},
+)
+def no_interaction(W: Array, b: Array, z: Array, u: Array, v: Array, w: Array) -> Outcome:
+    effect = mm(z + u, W, b) - mm(z, W, b)
+    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=2)))
+    inner = corners.prod(axis=1) @ mm(corners, w[None, :], b[:1])
+    return All(
+        Close(mm(z + u + v, W, b) - mm(z + v, W, b), effect),
+        Close(inner, np.zeros(1)),
+    )
+
+
+@exact("hou-interaction")
+def no_interaction_exact() -> list[tuple[str, Any]]:
+    import sympy
+
+    w1, w2, c, x1, x2 = sympy.symbols("w1 w2 c x1 x2", real=True)
+    f = w1 * x1 + w2 * x2 + c
+    corners = itertools.product([-1, 1], repeat=2)
+    inner = sum(i * j * f.subs({x1: i, x2: j}) for i, j in corners)
+    return [("Hessian", sympy.hessian(f, (x1, x2))), ("inner product with x1 x2", inner)]
+
+
+@refutation(
+    "hou-interaction-source",
+    says=r"The weights of a dense layer encode interactions: the best affine fit to $x_1 x_2$ on "
+    r"$\{-1,1\}^2$ has a smaller mean squared error than the constant 0, whose error is 1.",
+    right="hou-interaction",
+)
+def interactions_source() -> Outcome:
+    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=2)))
+    target, with_one = corners.prod(axis=1), np.column_stack([corners, np.ones(4)])
+    best = np.linalg.lstsq(with_one, target, rcond=None)[0]
+    error = np.mean((with_one @ best - target) ** 2)
+    return Holds(error < 1 - 1e-9, f"mean squared error of the best fit {error:.6g}")

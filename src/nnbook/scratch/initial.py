@@ -31,7 +31,7 @@ def xavier_normal(
         Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward
         neural networks"; there the uniform form is given.
     """
-    std = gain * math.sqrt(2 / _xavier(n, m))  # eq. den-xavier
+    std = gain * math.sqrt(2 / _xavier(n, m))  # eq. ini-xavier
     return (std * rng.standard_normal((n, m))).astype(dtype)
 
 
@@ -53,7 +53,7 @@ def xavier_uniform(
         Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward
         neural networks".
     """
-    bound = gain * math.sqrt(6 / _xavier(n, m))  # eq. den-xavier
+    bound = gain * math.sqrt(6 / _xavier(n, m))  # eq. ini-xavier
     return rng.uniform(-bound, bound, (n, m)).astype(dtype)
 
 
@@ -82,7 +82,7 @@ def he_normal(
     Source:
         He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852.
     """
-    std = math.sqrt(2 / (1 + negative_slope**2) / _fan("he_normal", n, m, mode))  # eq. den-he
+    std = math.sqrt(2 / (1 + negative_slope**2) / _fan("he_normal", n, m, mode))  # eq. ini-he
     return (std * rng.standard_normal((n, m))).astype(dtype)
 
 
@@ -110,7 +110,7 @@ def he_uniform(
     Source:
         He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852.
     """
-    bound = math.sqrt(6 / (1 + negative_slope**2) / _fan("he_uniform", n, m, mode))  # eq. den-he
+    bound = math.sqrt(6 / (1 + negative_slope**2) / _fan("he_uniform", n, m, mode))  # eq. ini-he
     return rng.uniform(-bound, bound, (n, m)).astype(dtype)
 
 

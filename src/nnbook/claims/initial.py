@@ -1,4 +1,4 @@
-"""Claims of the topic denselayer about initial values."""
+"""Claims of the topic initial: random weights, their scale, and what it does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _signs(size: int) -> Array:
 
 
 @claim(
-    "den-variances",
+    "ini-variances",
     says=r"A uniform number on $(-a, a)$ has variance $a^2/3$. So $\sqrt{6/(m+n)}$ gives Xavier's "
     r"$2/(m+n)$, $\sqrt{6/m}$ gives He's $2/m$, and PyTorch's $1/\sqrt m$ gives $1/(3m)$.",
     proof=True,
@@ -50,7 +50,7 @@ def variances(n: int, m: int, seed: int) -> Outcome:
     return All(*outcomes)
 
 
-@exact("den-variances")
+@exact("ini-variances")
 def variances_exact() -> list[tuple[str, Any]]:
     import sympy
 
@@ -67,7 +67,7 @@ def variances_exact() -> list[tuple[str, Any]]:
 
 
 @claim(
-    "den-same-start",
+    "ini-same-start",
     says="`nnbook.nn.Linear` and `torch.nn.Linear` start from the same float32 numbers for the "
     r"same seed, all of them between $-1/\sqrt m$ and $1/\sqrt m$.",
     given={"n": Size(1, 40), "m": Size(1, 40), "seed": Size(0, 999)},
@@ -91,11 +91,11 @@ def same_start(n: int, m: int, seed: int) -> Outcome:
 
 
 @refutation(
-    "den-keras-source",
+    "ini-keras-source",
     says="A layer that draws Xavier's normal values starts like one that draws Xavier's uniform "
     r"values, as Keras does: no value is beyond $\sqrt{6/(m+n)}$.",
     given={"n": Size(1, 9), "m": Size(1, 9), "seed": Size(0, 999)},
-    right="den-variances",
+    right="ini-variances",
 )
 def keras_source(n: int, m: int, seed: int) -> Outcome:
     W = xavier_normal(np.random.default_rng(seed), n, m)
@@ -103,7 +103,7 @@ def keras_source(n: int, m: int, seed: int) -> Outcome:
 
 
 @claim(
-    "den-output-variance",
+    "ini-output-variance",
     says=r"If the $W_{ij}$ are independent with mean 0 and variance $s^2$, and $b = 0$, then each "
     r"output has mean 0 and variance $s^2 \norm{x}^2$. With Xavier's variance this is "
     r"$\frac{2m}{m+n}$ times the mean square of $x$.",
@@ -116,7 +116,7 @@ def output_variance(x: Array, s: float) -> Outcome:
 
 
 @claim(
-    "den-relu-moment",
+    "ini-relu-moment",
     says=r"If moreover the $W_{ij}$ are symmetric about 0, then the mean square of "
     r"$\relu(Wx)$ is, in expectation, $\frac{s^2 m}{2}$ times that of $x$. He's variance $2/m$ "
     r"keeps it; Xavier's multiplies it by $\frac{m}{m+n}$, a half for equal widths.",
@@ -128,7 +128,7 @@ def relu_moment(x: Array, s: float) -> Outcome:
     return Close((outputs**2).mean(), s * s * len(x) / 2 * (x**2).mean())
 
 
-@exact("den-relu-moment")
+@exact("ini-relu-moment")
 def relu_moment_exact() -> list[tuple[str, Any]]:
     import sympy
 
@@ -141,7 +141,7 @@ def relu_moment_exact() -> list[tuple[str, Any]]:
 
 
 @claim(
-    "den-balance",
+    "ini-balance",
     says=r"With Xavier's variance $W$ multiplies the mean square of the values by $\frac{2m}{m+n}$ "
     r"and $W^\top$ that of the gradients by $\frac{2n}{m+n}$, in expectation. The two add up to "
     r"2; both are 1 only if $m = n$.",
@@ -172,7 +172,7 @@ def train_equal_units(X: Array, y: Array, w: Array, c: float, steps: int = 5) ->
 
 
 @claim(
-    "den-symmetry",
+    "ini-symmetry",
     says=r"If two hidden units have the same incoming weights, bias and outgoing weights, then "
     r"their gradients are equal, and they stay equal under every gradient step.",
     proof=True,
@@ -205,7 +205,7 @@ def _factor(draw: Draw, seed: int) -> float:
 
 
 @measured(
-    "den-he-stack",
+    "ini-he-stack",
     says="In a stack of 30 ReLU layers of width 512 with He's values the mean square is kept: its "
     "factor per layer is near 1.",
     band=(0.9, 1.1),
@@ -216,7 +216,7 @@ def he_stack(seed: int) -> float:
 
 
 @measured(
-    "den-xavier-stack",
+    "ini-xavier-stack",
     says="In the same stack with Xavier's values the mean square halves with every layer.",
     band=(0.45, 0.55),
     unit="factor per layer",
@@ -285,7 +285,7 @@ def _gradients(layers: Layers, x: Array, y: Array) -> Layers:
 
 
 @measured(
-    "den-start-matters",
+    "ini-start-matters",
     says="A ReLU network of 15 layers of width 64 learns for 100 steps from 2000 pictures of "
     "Fashion-MNIST. With He's values its accuracy on new pictures is higher than with Xavier's, by "
     "at least a tenth of all pictures.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from tools import close
 
 from nnbook import nn, scratch
+from nnbook.claims import initial
 
 NAMES = ["xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"]
 SHAPES = [(3, 2), (1, 7), (4, 3, 5), (2, 3, 4, 5), (64, 33)]
@@ -129,6 +132,50 @@ def test_numpy_values_are_repeatable_and_typed(name):
     assert one.dtype == np.float32
     assert np.array_equal(one, two)
     assert not np.array_equal(one, draw(np.random.default_rng(5), 3, 2))
+
+
+# --- what the claims about initial values rest on --------------------------------------------
+
+
+def test_the_gradients_of_the_trained_stack_are_torchs(rng):
+    sizes = [4, 5, 3, 10]
+    layers = [(rng.normal(size=(n, m)), rng.normal(size=n)) for m, n in itertools.pairwise(sizes)]
+    x, y = rng.normal(size=(7, 4)), rng.integers(0, 10, 7)
+    leaves = [tuple(torch.tensor(p, requires_grad=True) for p in layer) for layer in layers]
+    h = torch.tensor(x)
+    for i, (W, b) in enumerate(leaves):
+        h = torch.nn.functional.linear(h, W, b)
+        h = h if i == 2 else h.relu()
+    close(initial._values(layers, x)[-1], h)
+    torch.nn.functional.cross_entropy(h, torch.tensor(y)).backward()
+    close(initial._gradients(layers, x, y), [tuple(p.grad for p in layer) for layer in leaves])
+
+
+def test_equal_units_learn_but_stay_equal(rng):
+    X, y, w = rng.normal(size=(6, 3)), rng.normal(size=6), rng.normal(size=3)
+    W = initial.train_equal_units(X, y, w, 0.7)
+    close(W, np.tile(W[:1], (3, 1)))
+    assert np.abs(W[0] - w).max() > 1e-3
+
+
+def test_all_signs_are_there_once():
+    signs = initial._signs(3)
+    assert signs.shape == (8, 3)
+    assert len(np.unique(signs, axis=0)) == 8
+    close(signs.T @ signs, 8 * np.eye(3))
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(1.0, 0.5), (2.0, 2.0)])
+def test_the_stack_shows_a_wrong_scale(scale, factor):
+    def draw(rng, n, m):
+        return scale * rng.standard_normal((n, m)) / np.sqrt(m)
+
+    seen = initial.relu_stack(draw, 0, depth=6, width=400)
+    assert len(seen) == 7
+    assert abs((seen[-1] / seen[0]) ** (1 / 6) / factor - 1) < 0.1
+
+
+# --- errors -----------------------------------------------------------------------------------
 
 
 @pytest.mark.errors
