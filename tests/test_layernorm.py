@@ -403,6 +403,7 @@ X = np.ones((2, 3))
 REFUSED = [
     (lambda: scratch.ln_s(X), r"ln_s: row \(0,\) of z is constant.*eps > 0"),
     (lambda: scratch.ln_s(np.array([1e-200, 0.0])), "ln_s: z is constant"),
+    (lambda: scratch.ln_s(np.full(3, 0.1)), "ln_s: z is constant"),  # whose float mean is not 0.1
     (lambda: scratch.ln_s(np.array([[1.0, 2.0], [5.0, 5.0]])), r"row \(1,\) of z"),
     (lambda: scratch.ln_s_vjp(X, X), r"ln_s_vjp: row \(0,\) of z is constant"),
     (lambda: scratch.ln_s(X, -1.0), r"ln_s: eps=-1.0 lies outside \[0, inf\)"),
