@@ -24,6 +24,7 @@ TOPICS = {
     "flow": "gradientflow",
     "cmp": "composition",
     "ln": "layernorm",
+    "sf": "scalefree",
 }
 
 Check = Callable[..., Outcome]

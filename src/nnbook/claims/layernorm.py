@@ -212,7 +212,6 @@ def eps_norm_exact() -> Identities:
 
 
 from nnbook.claims import (  # noqa: E402
-    _layernorm_descent,
     _layernorm_geometry,
     _layernorm_gradient,
     _layernorm_measured,
@@ -220,7 +219,6 @@ from nnbook.claims import (  # noqa: E402
 )
 
 __all__ = [
-    "_layernorm_descent",
     "_layernorm_geometry",
     "_layernorm_gradient",
     "_layernorm_measured",

@@ -1,4 +1,7 @@
-"""Claims of the topic layernorm: what gradient descent does to weights before a layer norm."""
+"""Claims of the topic scalefree: what gradient descent does to weights before a layer norm.
+
+What was measured in training has a file of its own, which this one loads at its end.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def gradient(
 
 
 @claim(
-    "ln-euler",
+    "sf-euler",
     says=r"If $L$ depends on $(W, b)$ only through $\LN(\MM_{W,b}(\cdot))$ with $\varepsilon = 0$, "
     r"then $\langle W, \nabla_W L \rangle + \langle b, \nabla_b L \rangle = 0$ and "
     r"$\nabla L(aW, ab) = \frac1a \nabla L(W, b)$ for every $a > 0$.",
@@ -53,7 +56,7 @@ def example() -> tuple[Any, Any]:
 NAME = "L = LN-S(w)₁, n = 3"
 
 
-@exact("ln-euler")
+@exact("sf-euler")
 def euler_exact() -> Identities:
     import sympy
 
@@ -81,7 +84,7 @@ def square(W: Array, b: Array) -> float:
 
 
 @claim(
-    "ln-growth",
+    "sf-growth",
     says=r"For such a loss a step of gradient descent without weight decay gives "
     r"$\norm{\theta_{t+1}}^2 = \norm{\theta_t}^2 + \eta^2 \norm{g_t}^2$ with "
     r"$\theta = (W, b)$: the weights never get shorter.",
@@ -96,7 +99,7 @@ def growth(W: Array, z: Array, out: Array, gamma: Array, y: Array, eta: float) -
     return Close(square(*after) / want, 1.0)
 
 
-@exact("ln-growth")
+@exact("sf-growth")
 def growth_exact() -> Identities:
     import sympy
 
@@ -107,7 +110,7 @@ def growth_exact() -> Identities:
 
 
 @claim(
-    "ln-rate",
+    "sf-rate",
     says=r"For such a loss gradient descent from $a\theta_0$ with learning rate $a^2\eta$ gives "
     r"$a\theta_t$, where $\theta_t$ is what it gives from $\theta_0$ with $\eta$. The directions "
     r"depend on $\eta / \norm{\theta_0}^2$ only.",
@@ -128,7 +131,7 @@ def rate(W: Array, z: Array, out: Array, gamma: Array, y: Array, a: float, eta: 
     )
 
 
-@exact("ln-rate")
+@exact("sf-rate")
 def rate_exact() -> Identities:
     import sympy
 
@@ -140,7 +143,7 @@ def rate_exact() -> Identities:
 
 
 @claim(
-    "ln-depth",
+    "sf-depth",
     says=r"Without normalization and biases, $f_W(z) = W_3 \relu(W_2 \relu(W_1 z))$ has "
     r"$f_{aW}(z) = a^3 f_W(z)$ for $a > 0$; with $L$ layers the factor is $a^L$.",
     proof=True,
@@ -158,3 +161,8 @@ def depth(W: Array, V: Array, U: Array, z: Array, a: float) -> Outcome:
         return mm(np.maximum(mm(hidden, a * V), 0), a * U)
 
     return Close(net(a) / a**3, net(1.0))
+
+
+from nnbook.claims import _scalefree_trained  # noqa: E402
+
+__all__ = ["_scalefree_trained"]
