@@ -30,7 +30,6 @@ KATEX = Path(__file__).resolve().parent.parent / "assets" / "katex"
 NUMBERED = re.compile(r"\\(begin|end)\{(align|alignat|gather|equation)\}")
 # The faces that nearly every formula needs: fetched at once, so that lines do not move.
 PRELOAD = ("Main-Regular", "Math-Italic", "Size1-Regular", "Size2-Regular", "AMS-Regular")
-
 PRELOADER = (
     '<script>if (location.protocol !== "file:") for (const name of NAMES) {'
     ' const link = Object.assign(document.createElement("link"), {rel: "preload", as: "font",'
