@@ -241,7 +241,7 @@ def test_the_download_of_the_data_set(server, tmp_path, monkeypatch) -> None:
     assert listing(target) == sorted(file.name for file in files.values())
     assert len(data.fashion_mnist(target).train) == 23
     monkeypatch.setattr(fashion, "URLS", urls)
-    monkeypatch.setattr(fashion.pooch, "os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
     assert data.download_fashion(urls=urls) == tmp_path / "nnbook" / "fashion-mnist"
 
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from warnings import catch_warnings, simplefilter
 
-import pooch
 from filelock import FileLock
 
 from nnbook._progress import progress_bar
+
+with catch_warnings():  # in a notebook pooch imports tqdm.auto, which warns about missing widgets
+    simplefilter("ignore")
+    import pooch
 
 CHUNK = 1 << 16
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pooch
 
 from nnbook._check import check_same_length
 from nnbook._device import profile
@@ -169,6 +168,8 @@ def download_fashion(
         ConnectionError: if no server sends a file.
         ValueError: if a server sends another file.
     """
+    import pooch  # not at the top: see _download
+
     target = Path(pooch.os_cache("nnbook") if folder is None else folder)
     target = target / "fashion-mnist" if folder is None else target.expanduser()
     for file in FILES.values():
