@@ -16,10 +16,10 @@ from scipy import special
 from nnbook import scratch
 
 from . import _activation_power  # noqa: F401 - registers its claims
-from ._activation_shapes import FUNCTIONS, at
+from ._activation_shapes import FUNCTIONS, Function, at
 from ._core import claim, exact, refutation
 from ._outcomes import All, AtMost, Close, Holds, Outcome
-from .domains import Choice, Matrix, Scalar, Vector
+from .domains import Matrix, Scalar, Vector
 
 Vec = Float[np.ndarray, "..."]
 Mat = Float[np.ndarray, "..."]
@@ -30,7 +30,7 @@ Mat = Float[np.ndarray, "..."]
     says=r"Each derivative of {eq}`act-relu` to {eq}`act-gelu-tanh` is the derivative of its "
     r"function, at $z = 0$ for the smooth ones too.",
     proof=True,
-    given={"z": Vector(1, 8, lo=-8, hi=8), "name": Choice(tuple(FUNCTIONS))},
+    given={"z": Vector(1, 8, lo=-8, hi=8), "name": Function(tuple(FUNCTIONS))},
     cases=50,
 )
 def derivatives(z: Vec, name: str) -> Outcome:
@@ -63,7 +63,7 @@ def derivatives_exact() -> list[tuple[str, Any]]:
     says=r"A function applied element by element has the Jacobian $\diag(\sigma'(z))$ wherever "
     r"$\sigma$ is differentiable at every entry.",
     proof=True,
-    given={"z": Vector(1, 5, lo=-4, hi=4), "name": Choice(tuple(FUNCTIONS))},
+    given={"z": Vector(1, 5, lo=-4, hi=4), "name": Function(tuple(FUNCTIONS))},
     cases=50,
 )
 def elementwise(z: Vec, name: str) -> Outcome:

@@ -122,7 +122,8 @@ def _gelu_tanh(z: Tensor) -> Tensor:
 
 def _gelu_tanh_derivative(z: Tensor) -> Tensor:
     s = torch.sigmoid(_cubic(z))
-    return s * (1 + z * (1 - s) * SLOPE * (1 + 3 * CUBIC * z * z))  # *s, eq. act-gelu-tanh
+    du = SLOPE * (1 + 3 * CUBIC * z * z)
+    return s * (1 + z * (1 - s) * du)  # *s, eq. act-gelu-tanh
 
 
 def gelu(z: Values, approximate: Approximate = "none") -> Values:
