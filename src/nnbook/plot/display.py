@@ -188,7 +188,7 @@ def _png(figure: Figure, paper: str) -> bytes:
     """
     raw, small = BytesIO(), BytesIO()
     figure.savefig(raw, format="png", dpi=192, facecolor=paper)
-    picture = Image.open(raw).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=2)
+    picture = Image.open(raw).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
     picture.save(small, "png", optimize=True)
     return small.getvalue()
 
