@@ -1,4 +1,4 @@
-"""The experiments of the topic scalefree: their gradients are right and they can see a difference."""
+"""The experiments of the topic scalefree: right gradients, and able to see a difference."""
 
 from __future__ import annotations
 

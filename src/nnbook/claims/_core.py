@@ -21,9 +21,14 @@ TOPICS = {
     "den": "denselayer",
     "ini": "initial",
     "act": "activations",
+    "sm": "softmax",
+    "nl": "nonlinear",
     "flow": "gradientflow",
     "cmp": "composition",
+    "app": "approximation",
+    "clo": "clothes",
     "ln": "layernorm",
+    "lg": "lngeometry",
     "sf": "scalefree",
 }
 

@@ -1,7 +1,7 @@
 """Claims of the topic layernorm: what layer normalization ignores, and what it does not.
 
-What holds for the weights before it, geometry, derivatives and measurements have files of their
-own, which this one loads at its end.
+Constant input, the backward pass and float32 have a file of their own, which this one loads at its
+end.
 """
 
 from __future__ import annotations
@@ -211,16 +211,6 @@ def eps_norm_exact() -> Identities:
     return found
 
 
-from nnbook.claims import (  # noqa: E402
-    _layernorm_geometry,
-    _layernorm_gradient,
-    _layernorm_measured,
-    _layernorm_weights,
-)
+from nnbook.claims import _layernorm_module  # noqa: E402
 
-__all__ = [
-    "_layernorm_geometry",
-    "_layernorm_gradient",
-    "_layernorm_measured",
-    "_layernorm_weights",
-]
+__all__ = ["_layernorm_module"]

@@ -1,6 +1,7 @@
 """Claims of the topic scalefree: what gradient descent does to weights before a layer norm.
 
-What was measured in training has a file of its own, which this one loads at its end.
+Which changes of the weights have no effect, and what was measured in training, have files of their
+own, which this one loads at its end.
 """
 
 from __future__ import annotations
@@ -163,6 +164,6 @@ def depth(W: Array, V: Array, U: Array, z: Array, a: float) -> Outcome:
     return Close(net(a) / a**3, net(1.0))
 
 
-from nnbook.claims import _scalefree_trained  # noqa: E402
+from nnbook.claims import _scalefree_trained, _scalefree_weights  # noqa: E402
 
-__all__ = ["_scalefree_trained"]
+__all__ = ["_scalefree_trained", "_scalefree_weights"]

@@ -1,19 +1,20 @@
-"""Claims of the topic layernorm: where its outputs lie, constant rows, two relatives."""
+"""Claims of the topic lngeometry: where the outputs of layer normalization lie, and a relative.
+
+Jacobians have a file of their own, which this one loads at its end.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from nnbook.claims import All, AtMost, Close, Holds, Outcome, claim, exact, refutation
-from nnbook.claims.domains import Scalar, Size, Vector
-from nnbook.claims.layernorm import AFFINE, EPS, A, Array, Identities, Z, ln_symbolic, symbols
-from nnbook.scratch import layer_norm, ln_s
+from nnbook.claims import All, AtMost, Close, Outcome, claim, exact, refutation
+from nnbook.claims.domains import Scalar, Vector
+from nnbook.claims.layernorm import A, Array, Identities, Z, ln_symbolic, symbols
+from nnbook.scratch import ln_s
 
 
 @claim(
-    "ln-sphere",
+    "lg-sphere",
     says=r"The image of $\LNS$ is the sphere $\{u : \sum_i u_i = 0,\ \norm{u} = \sqrt m\}$, and "
     r"$\LNS$ leaves each point of it where it is.",
     proof=True,
@@ -24,7 +25,7 @@ def sphere(z: Array) -> Outcome:
     return All(Close(u.sum(), 0.0), Close(np.linalg.norm(u), np.sqrt(len(z))), Close(ln_s(u), u))
 
 
-@exact("ln-sphere")
+@exact("lg-sphere")
 def sphere_exact() -> Identities:
     import sympy
 
@@ -41,7 +42,7 @@ def sphere_exact() -> Identities:
 
 
 @claim(
-    "ln-bound",
+    "lg-bound",
     says=r"$\lvert \LNS(z)_i \rvert \le \sqrt{m-1}$, and $\LNS(e_i)_i = \sqrt{m-1}$ for the unit "
     r"vector $e_i$.",
     proof=True,
@@ -53,7 +54,7 @@ def bound(z: Array) -> Outcome:
     return All(AtMost(np.abs(ln_s(z)), root), Close(ln_s(np.eye(len(z))[0])[0], root))
 
 
-@exact("ln-bound")
+@exact("lg-bound")
 def bound_exact() -> Identities:
     found: Identities = []
     for m in (2, 3, 4):
@@ -65,7 +66,7 @@ def bound_exact() -> Identities:
 
 
 @claim(
-    "ln-two",
+    "lg-two",
     says=r"For $m = 2$, $\LNS(z) = (s, -s)$ with $s = \sign(z_1 - z_2)$: one bit is all that is "
     "left.",
     proof=True,
@@ -76,7 +77,7 @@ def two(z: Array) -> Outcome:
     return Close(ln_s(z), np.array([s, -s]))
 
 
-@exact("ln-two")
+@exact("lg-two")
 def two_exact() -> Identities:
     import sympy
 
@@ -85,58 +86,13 @@ def two_exact() -> Identities:
     return [("m = 2", ln_symbolic(z) - sympy.Matrix([s, -s]))]
 
 
-@claim(
-    "ln-constant",
-    says=r"$\LN(c\mathbf{1}) = \beta$ for every $\varepsilon > 0$. For $\varepsilon = 0$, which "
-    r"would mean $0/0$, `nnbook.scratch.ln_s` raises an error.",
-    proof=True,
-    given={**AFFINE, "m": Size(1, 8), "c": Scalar(), "eps": EPS},
-)
-def constant(m: int, c: float, gamma: Array, beta: Array, eps: float) -> Outcome:
-    z = np.full(m, c)
-    try:
-        ln_s(z)
-        refused = False
-    except ValueError:
-        refused = True
-    return All(
-        Close(layer_norm(z, gamma, beta, eps=eps), beta), Holds(refused, "ln_s gave a value")
-    )
-
-
-@claim(
-    "ln-unbiased",
-    says=r"Dividing by $\sqrt{\tfrac{1}{m-1}\sum_i (z_i - \hat\mu)^2}$ instead of $\hat\sigma$ "
-    r"multiplies $\LNS(z)$ by $\sqrt{(m-1)/m}$.",
-    proof=True,
-    given={"z": Z},
-)
-def unbiased(z: Array) -> Outcome:
-    m = len(z)
-    return Close((z - z.mean()) / z.std(ddof=1), np.sqrt((m - 1) / m) * ln_s(z))
-
-
-@exact("ln-unbiased")
-def unbiased_exact() -> Identities:
-    import sympy
-
-    found: Identities = []
-    for m in (2, 3, 4):
-        z = symbols("z", m)
-        centred = z - sum(z) / sympy.Integer(m) * sympy.ones(m, 1)
-        unbiased = sympy.factor(sum(x**2 for x in centred)) / (m - 1)
-        factor = sympy.sqrt(sympy.Rational(m - 1, m))
-        found.append((f"m = {m}", centred / sympy.sqrt(unbiased) - factor * ln_symbolic(z)))
-    return found
-
-
 def rms_norm(z: Array) -> Array:
     """Divide by the root of the mean of squares, without a mean taken off."""
     return np.asarray(z / np.sqrt(np.mean(z**2)))
 
 
 @claim(
-    "ln-rms",
+    "lg-rms",
     says=r"With $\operatorname{RMS}(z) = z / \sqrt{\tfrac1m \sum_i z_i^2}$: "
     r"$\operatorname{RMS}(z - \hat\mu\mathbf{1}) = \LNS(z)$, and "
     r"$\operatorname{RMS}(az) = \sign(a) \operatorname{RMS}(z)$.",
@@ -149,7 +105,7 @@ def rms(z: Array, a: float) -> Outcome:
     )
 
 
-@exact("ln-rms")
+@exact("lg-rms")
 def rms_exact() -> Identities:
     import sympy
 
@@ -163,41 +119,15 @@ def rms_exact() -> Identities:
 
 
 @refutation(
-    "ln-rms-shift",
+    "lg-rms-shift",
     says=r"$\operatorname{RMS}(z + c\mathbf{1}) = \operatorname{RMS}(z)$ for every $c$.",
     given={"z": Z, "c": Scalar()},
-    right="ln-rms",
+    right="lg-rms",
 )
 def rms_shift(z: Array, c: float) -> Outcome:
     return Close(rms_norm(z + c), rms_norm(z))
 
 
-@claim(
-    "ln-rms-jacobian",
-    says=r"The Jacobian of $\operatorname{RMS}$ at $z \ne 0$ is $1/\rho$ times the orthogonal "
-    r"projection $I - zz^\top / \norm{z}^2$ of rank $m - 1$, with $\rho = \norm{z}/\sqrt m$.",
-    proof=True,
-    given={"z": Z},
-)
-def rms_jacobian(z: Array) -> Outcome:
-    from nnbook.claims._layernorm_gradient import complex_jacobian
+from nnbook.claims import _lngeometry_jacobians  # noqa: E402
 
-    m, rho = len(z), np.sqrt(np.mean(z**2))
-    P = np.eye(m) - np.outer(z, z) / (z @ z)
-    J = complex_jacobian(lambda x: x / np.sqrt((x**2).mean()), z)
-    return All(Close(J, P / rho), Close(P @ P, P), Close(np.trace(P), m - 1.0))
-
-
-@exact("ln-rms-jacobian")
-def rms_jacobian_exact() -> Identities:
-    import sympy
-
-    found: Identities = []
-    for m in (2, 3, 4):
-        z = symbols("z", m)
-        square: Any = sum(x**2 for x in z)
-        rho = sympy.sqrt(square / m)
-        P = sympy.eye(m) - z * z.T / square
-        found.append((f"m = {m}", (z / rho).jacobian(z) - P / rho))
-        found.append((f"rank, m = {m}", P.trace() - (m - 1)))
-    return found
+__all__ = ["_lngeometry_jacobians"]

@@ -1,4 +1,4 @@
-"""Claims of the topic layernorm: which changes of the weights before it layer norm absorbs."""
+"""Claims of the topic scalefree: which changes of the weights before it layer norm absorbs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AFTER: dict[str, Domain] = {"gamma": Vector("n"), "beta": Vector("n")}
 
 
 @claim(
-    "ln-mm",
+    "sf-mm",
     says=r"$\MM_{aW, ab}(z) = a \MM_{W,b}(z)$ for every real $a$.",
     proof=True,
     given={**MAP, "a": Scalar()},
@@ -28,7 +28,7 @@ def homogeneous(W: Array, z: Array, out: Array, a: float) -> Outcome:
     return Close(mm(z, a * W, a * b), a * mm(z, W, b))
 
 
-@exact("ln-mm")
+@exact("sf-mm")
 def homogeneous_exact() -> Identities:
     import sympy
 
@@ -39,7 +39,7 @@ def homogeneous_exact() -> Identities:
 
 
 @claim(
-    "ln-weights",
+    "sf-weights",
     says=r"If $Wz + b$ is not constant, $\LN(\MM_{aW,ab}(z))$ is $\LN(\MM_{W,b}(z))$ for $a > 0$ "
     r"and $2\beta - \LN(\MM_{W,b}(z))$ for $a < 0$ ($\varepsilon = 0$).",
     proof=True,
@@ -52,7 +52,7 @@ def weights(W: Array, z: Array, out: Array, gamma: Array, beta: Array, a: float)
     return Close(after, before if a > 0 else 2 * beta - before)
 
 
-@exact("ln-weights")
+@exact("sf-weights")
 def weights_exact() -> Identities:
     import sympy
 
@@ -72,10 +72,10 @@ def weights_exact() -> Identities:
 
 
 @refutation(
-    "ln-weights-source",
+    "sf-weights-source",
     says=r"$\LN(\MM_{aW,ab}(z)) = \LN(\MM_{W,b}(z))$ for every $a \ne 0$.",
     given={"W": Matrix(2, 1, distinct=True), "z": Vector(1, nonzero=True), "a": A},
-    right="ln-weights",
+    right="sf-weights",
 )
 def weights_source(W: Array, z: Array, a: float) -> Outcome:
     b = np.zeros(2)  # it fails without a bias already
@@ -83,11 +83,11 @@ def weights_source(W: Array, z: Array, a: float) -> Outcome:
 
 
 @refutation(
-    "ln-weight-alone",
+    "sf-weight-alone",
     says=r"A normalized network is robust to the scale of its weights: "
     r"$\LN(\MM_{aW,b}(z)) = \LN(\MM_{W,b}(z))$ for every $a > 0$, also with $b \ne 0$.",
     given={"W": Matrix(2, 1), "b": Vector(2), "z": Vector(1), "a": Scalar(0.1, 10)},
-    right="ln-weights",
+    right="sf-weights",
 )
 def weight_alone(W: Array, b: Array, z: Array, a: float) -> Outcome:
     # with an eps, so that a constant output has a value too; it accounts for less than 0.01 here
@@ -95,18 +95,18 @@ def weight_alone(W: Array, b: Array, z: Array, a: float) -> Outcome:
 
 
 @refutation(
-    "ln-gamma-source",
+    "sf-gamma-source",
     says=r"$\LN$ absorbs the scale of its own parameter too: $a\gamma$ gives what $\gamma$ gives, "
     r"for $a > 0$.",
     given={"z": Z, "a": Scalar(0.1, 10)},
-    right="ln-weights",
+    right="sf-weights",
 )
 def gamma_source(z: Array, a: float) -> Outcome:
     return Close(layer_norm(z, a * np.ones_like(z)), layer_norm(z, np.ones_like(z)))
 
 
 @claim(
-    "ln-blind",
+    "sf-blind",
     says=r"$\LN$ does not see a constant added to $b$, nor one row $r$ added to every row of $W$: "
     r"$\LN(\MM_{W + \mathbf{1} r^\top,\, b + c\mathbf{1}}(z)) = \LN(\MM_{W,b}(z))$.",
     proof=True,
@@ -120,7 +120,7 @@ def blind(
     return Close(changed, layer_norm(mm(z, W, b), gamma, beta, eps=eps), 1e-8)
 
 
-@exact("ln-blind")
+@exact("sf-blind")
 def blind_exact() -> Identities:
     import sympy
 

@@ -1,33 +1,19 @@
-"""Claims of the topic layernorm: the Jacobian and the backward pass."""
+"""Claims of the topic lngeometry: Jacobians that are projections, and how much they amplify."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nnbook.claims import All, Close, Outcome, claim, exact
-from nnbook.claims.domains import Matrix, Scalar, Size, Vector
+from nnbook.claims import All, Close, Outcome, claim, exact, measured
+from nnbook.claims._layernorm_module import complex_jacobian, ln_complex
 from nnbook.claims.layernorm import EPS, Array, Identities, Z, ln_symbolic, symbols
-from nnbook.scratch import layer_norm, layer_norm_vjp, ln_s, ln_s_vjp
-
-
-def complex_jacobian(f: Callable[[Any], Any], z: Array) -> Array:
-    """Differentiate f by a step along the imaginary axis, exact to the last digits of a float."""
-    step = 1e-30
-    columns = [np.imag(f(z + 1j * step * e)) / step for e in np.eye(len(z))]
-    return np.stack(columns, axis=-1)
-
-
-def ln_complex(z: Any, eps: float = 0.0) -> Any:
-    """Write LN-S out again, in a form that takes complex numbers."""
-    c = z - z.mean()
-    return c / np.sqrt((c * c).mean() + eps)
+from nnbook.scratch import layer_norm_vjp, ln_s, ln_s_vjp
 
 
 @claim(
-    "ln-jacobian",
+    "lg-jacobian",
     says=r"The Jacobian of $\LNS$ is $\frac{1}{\hat\sigma} P$ with "
     r"$P = I - \frac1m \mathbf{1}\mathbf{1}^\top - \frac1m u u^\top$, $u = \LNS(z)$. $P$ is the "
     r"orthogonal projection of rank $m - 2$ whose kernel is spanned by $\mathbf{1}$ and $z$.",
@@ -47,7 +33,7 @@ def jacobian(z: Array) -> Outcome:
     )
 
 
-@exact("ln-jacobian")
+@exact("lg-jacobian")
 def jacobian_exact() -> Identities:
     import sympy
 
@@ -67,7 +53,7 @@ def jacobian_exact() -> Identities:
 
 
 @claim(
-    "ln-jacobian-eps",
+    "lg-jacobian-eps",
     says=r"With $s = \sqrt{\hat\sigma^2 + \varepsilon}$ and $u = (z - \hat\mu\mathbf{1})/s$, the "
     r"Jacobian is $\frac1s (I - \frac1m \mathbf{1}\mathbf{1}^\top - \frac1m u u^\top)$. Its "
     r"eigenvalues are $0$ (along $\mathbf{1}$), $\varepsilon / s^3$ (along $u$) and $1/s$ "
@@ -87,7 +73,7 @@ def jacobian_eps(z: Array, eps: float) -> Outcome:
     )
 
 
-@exact("ln-jacobian-eps")
+@exact("lg-jacobian-eps")
 def jacobian_eps_exact() -> Identities:
     import sympy
 
@@ -106,45 +92,42 @@ def jacobian_eps_exact() -> Identities:
 
 
 @claim(
-    "ln-backward",
-    says=r"With $v$ the gradient at $y = \LN(x)$ and $q = \gamma \odot v$: the gradient at $x$ is "
-    r"$\frac1s (q - \overline{q} - u\,\overline{q u})$, at $\gamma$ it is $\sum v \odot u$ and at "
-    r"$\beta$ it is $\sum v$, both sums over the samples.",
+    "lg-rms-jacobian",
+    says=r"The Jacobian of $\operatorname{RMS}$ at $z \ne 0$ is $1/\rho$ times the orthogonal "
+    r"projection $I - zz^\top / \norm{z}^2$ of rank $m - 1$, with $\rho = \norm{z}/\sqrt m$.",
     proof=True,
-    given={
-        "m": Size(1, 6),
-        "x": Matrix("B", "m"),
-        "v": Matrix("B", "m"),
-        "gamma": Vector("m"),
-        "beta": Vector("m"),
-        "eps": Scalar(0.001, 1),
-    },
+    given={"z": Z},
 )
-def backward(x: Array, v: Array, gamma: Array, beta: Array, eps: float) -> Outcome:
-    got = layer_norm_vjp(v, x, gamma, beta, eps=eps)
-    # LN is linear in (gamma, beta): unit vectors give these derivatives
-    units = np.eye(x.shape[1])
-    of_gamma = [np.vdot(v, layer_norm(x, e, eps=eps)) for e in units]
-    of_beta = [np.vdot(v, np.tile(e, (len(x), 1))) for e in units]
-    jacobians = [complex_jacobian(lambda z: ln_complex(z, eps), row) for row in x]
-    of_x = np.stack([J.T @ (gamma * w) for J, w in zip(jacobians, v, strict=True)])
-    return All(Close(got[0], of_x), Close(got[1], of_gamma), Close(got[2], of_beta))
+def rms_jacobian(z: Array) -> Outcome:
+    m, rho = len(z), np.sqrt(np.mean(z**2))
+    P = np.eye(m) - np.outer(z, z) / (z @ z)
+    J = complex_jacobian(lambda x: x / np.sqrt((x**2).mean()), z)
+    return All(Close(J, P / rho), Close(P @ P, P), Close(np.trace(P), m - 1.0))
 
 
-@exact("ln-backward")
-def backward_exact() -> Identities:
+@exact("lg-rms-jacobian")
+def rms_jacobian_exact() -> Identities:
     import sympy
 
-    eps = sympy.Symbol("epsilon", positive=True)
     found: Identities = []
-    for m in (2, 3):
-        x, v, gamma = symbols("x", m), symbols("v", m), symbols("gamma", m)
-        u = ln_symbolic(x, eps)
-        s = sympy.sqrt(
-            sympy.factor(sum(a**2 for a in x) / m - (sum(x) / sympy.Integer(m)) ** 2) + eps
-        )
-        q = gamma.multiply_elementwise(v)
-        mean_qu = q.dot(u) / m
-        grad = (q - sum(q) / sympy.Integer(m) * sympy.ones(m, 1) - mean_qu * u) / s
-        found.append((f"m = {m}", sympy.Matrix([q.dot(u)]).jacobian(x).T - grad))
+    for m in (2, 3, 4):
+        z = symbols("z", m)
+        square: Any = sum(x**2 for x in z)
+        rho = sympy.sqrt(square / m)
+        P = sympy.eye(m) - z * z.T / square
+        found.append((f"m = {m}", (z / rho).jacobian(z) - P / rho))
+        found.append((f"rank, m = {m}", P.trace() - (m - 1)))
     return found
+
+
+@measured(
+    "lg-gain",
+    says=r"$\LN$ makes a gradient larger where the spread is small: rows with $\hat\sigma$ near "
+    r"$10^{-3}$ multiply its length by about $1/\sqrt{\hat\sigma^2 + \varepsilon}$, here "
+    r"$\varepsilon = 10^{-5}$.",
+    band=(250, 320),
+    unit="factor",
+)
+def gain(seed: int) -> float:
+    x, v = np.random.default_rng(seed).normal(size=(2, 256, 64))
+    return float(np.linalg.norm(layer_norm_vjp(v, 1e-3 * x)[0]) / np.linalg.norm(v))
