@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nnbook.claims import ClaimFailed, Close, _core, became, claim, errata, ledger, refutation
 from nnbook.claims import pages as rendering
@@ -48,6 +49,15 @@ def test_a_page_has_a_section_for_every_topic_in_their_order(page):
     calls = re.findall(r"^(ledger|became|errata)\(\"(\w+)\"\)$", text, re.MULTILINE)
     kinds = ["ledger", "became"] if page == "ledger" else ["errata"]
     assert calls == [(kind, topic) for topic in TOPICS.values() for kind in kinds]
+
+
+def test_the_map_of_the_book_names_every_chapter():
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
+    files = [c["file"] for part in toc["parts"] for c in part["chapters"] if "/" in c["file"]]
+    named = re.findall(
+        r"^\| \[\]\((\w+/\w+)\.md\) \|", (BOOK / "intro.md").read_text(), re.MULTILINE
+    )
+    assert named == [f for f in files if not f.startswith("api/")]
 
 
 def test_the_ledger_says_what_is_claimed_and_links_both_ways(little):
