@@ -18,6 +18,7 @@ from nnbook.claims import (
     measured,
     refutation,
 )
+from nnbook.claims._outcomes import show
 from nnbook.claims.domains import Choice, Matrix, Scalar, Size, Vector
 from nnbook.scratch import (
     Operations,
@@ -174,7 +175,9 @@ def loops_slow(seed: int) -> float:
 def zero_bias_source(W: Array, z: Array) -> Outcome:
     b = np.zeros(len(W))
     same = np.array_equal(mm(2 * z, W, b), 2 * mm(z, W, b))
-    return Holds(not same, f"doubled input {mm(2 * z, W, b)}, doubled output {2 * mm(z, W, b)}")
+    return Holds(
+        not same, f"of 2z {show(mm(2 * z, W, b))}, twice that of z {show(2 * mm(z, W, b))}"
+    )
 
 
 @refutation(

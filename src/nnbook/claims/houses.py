@@ -19,10 +19,9 @@ ALLOWANCE, THRESHOLD, RATE, TOP_RATE = 10_000.0, 50_000.0, 0.2, 0.4
 
 def progressive_tax(income: float) -> float:
     """Return the tax with 0 below 10 000, 20 per cent up to 50 000, 40 per cent above, as ReLUs."""
-    relu = np.maximum
-    return float(
-        RATE * relu(income - ALLOWANCE, 0) + (TOP_RATE - RATE) * relu(income - THRESHOLD, 0)
-    )
+    above_allowance = max(income - ALLOWANCE, 0.0)
+    above_threshold = max(income - THRESHOLD, 0.0)
+    return RATE * above_allowance + (TOP_RATE - RATE) * above_threshold
 
 
 def tax_by_brackets(income: float) -> float:

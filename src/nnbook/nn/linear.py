@@ -38,7 +38,10 @@ def affine(
     check_last_axis("affine", "z", z.shape, m, "columns of W")
     check_bias("affine", None if bias is None else bias.shape, n)
     rows = z.reshape(math.prod(z.shape[:-1]), m)  # B m
-    y = rows @ weight.T if bias is None else torch.addmm(bias, rows, weight.T)  # B n, eq. mm-batch
+    if bias is None:
+        y = rows @ weight.T  # B n, eq. mm-batch
+    else:
+        y = torch.addmm(bias, rows, weight.T)  # B n, eq. mm-batch
     return y.reshape(*z.shape[:-1], n)
 
 

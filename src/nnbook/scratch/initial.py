@@ -82,7 +82,8 @@ def he_normal(
     Source:
         He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852.
     """
-    std = math.sqrt(2 / (1 + negative_slope**2) / _fan("he_normal", n, m, mode))  # eq. ini-he
+    fan = _fan("he_normal", n, m, mode)
+    std = math.sqrt(2 / (1 + negative_slope**2) / fan)  # eq. ini-he
     return (std * rng.standard_normal((n, m))).astype(dtype)
 
 
@@ -110,7 +111,8 @@ def he_uniform(
     Source:
         He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv:1502.01852.
     """
-    bound = math.sqrt(6 / (1 + negative_slope**2) / _fan("he_uniform", n, m, mode))  # eq. ini-he
+    fan = _fan("he_uniform", n, m, mode)
+    bound = math.sqrt(6 / (1 + negative_slope**2) / fan)  # eq. ini-he
     return rng.uniform(-bound, bound, (n, m)).astype(dtype)
 
 
