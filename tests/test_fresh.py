@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from runner import Page, run_pages, widths
+from smallbook import FRONT, SmallBook
 from store import Entry, Store, digest, environment
 
-ROOT = Path(__file__).parent.parent
+COMMAND = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
 MODULES = {
     "one": "def one():\n    return 1\n",
     "two": "from .one import one\n\n\ndef two():\n    return one() + one()\n",
@@ -36,61 +36,57 @@ PAGES = {
 TOUCHED = {"one": {"uses_one", "uses_two"}, "two": {"uses_two"}, "other": {"reads_data"}}
 
 
-def page(title: str, code: str, prose: str = "Some prose.", front: str = "") -> str:
-    """Return a page with one code cell."""
-    kernel = "{display_name: Python 3, language: python, name: python3}"
-    return (
-        f"---\nfile_format: mystnb\nkernelspec: {kernel}\n{front}---\n# {title}\n\n{prose}\n\n"
-        f"```{{code-cell}} ipython3\n{code}\n```\n"
-    )
+def page(title: str, code: str) -> str:
+    """Return a page with some prose and one code cell that finds the package."""
+    find = "import sys; sys.path.insert(0, '../src')"
+    return f"{FRONT}# {title}\n\nSome prose.\n\n```{{code-cell}} ipython3\n{find}\n{code}\n```\n"
 
 
-class SmallBook:
+class Library(SmallBook):
     """A book of four pages over a package of three modules."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.book, self.package = root, root / "book", root / "src" / "small"
-        self.book.mkdir(parents=True)
+    def __init__(self, folder: Path) -> None:
+        pages = {name: page(name, code) for name, code in PAGES.items()}
+        super().__init__(folder, {"intro": "# Small book\n\nNothing to execute.\n"} | pages)
+        self.book, self.package = folder / "book", folder / "src" / "small"
+        self.kept = self.book / "_build" / ".executed"
         self.package.mkdir(parents=True)
-        for name in ("_ext", "assets"):
-            shutil.copytree(
-                ROOT / "book" / name, self.book / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        shutil.copy(ROOT / "book" / "references.bib", self.book)
-        config = yaml.safe_load((ROOT / "book" / "_config.yml").read_text())
-        config["sphinx"]["config"] |= {"claimgate_topics": [], "fresh_always": []}
-        (self.book / "_config.yml").write_text(yaml.safe_dump(config))
-        toc = "".join(f"- file: {name}\n" for name in PAGES)
-        (self.book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nchapters:\n{toc}")
-        (self.book / "intro.md").write_text("# Small book\n\nNothing to execute.\n")
         (self.book / "data.txt").write_text(" data")
         (self.package / "__init__.py").write_text("")
         for name, code in MODULES.items():
             (self.package / f"{name}.py").write_text(code)
-        for name, code in PAGES.items():
-            self.write(name, code)
 
-    def write(self, name: str, code: str, **more: str) -> None:
-        """Write a page that finds the package."""
-        front = "import sys; sys.path.insert(0, '../src')\n"
-        (self.book / f"{name}.md").write_text(page(name, front + code, **more))
+    def cell(self, name: str, code: str) -> None:
+        """Give a page another cell."""
+        self.write(name, page(name, code))
 
-    def command(self) -> list[str]:
-        """Return the plain command of the README."""
-        return [str(Path(sys.executable).parent / "jupyter-book"), "build", str(self.book)]
+    def executed(self, **settings: str) -> set[str]:
+        """Build the book, which must succeed, and return the pages that ran."""
+        self.environment |= settings
+        built = self.build()
+        for name in settings:
+            del self.environment[name]
+        assert built.code == 0, built.output[-3000:]
+        return set(re.findall(r"^(\w+): done in", built.output, re.MULTILINE))
 
-    def build(self, **env: str) -> subprocess.CompletedProcess[str]:
-        """Build the book."""
-        settings = {**os.environ, "NO_COLOR": "1", "NNBOOK_PROFILE": "quick", **env}
-        return subprocess.run(
-            self.command(), env=settings, capture_output=True, text=True, check=False
+    def start(self, **settings: str) -> subprocess.Popen[str]:
+        """Begin a build and return at once."""
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", **settings}
+        return subprocess.Popen(
+            COMMAND,
+            cwd=self.folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
-    def executed(self, **env: str) -> set[str]:
-        """Build the book, which must succeed, and return the pages that ran."""
-        ran = self.build(**env)
-        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
-        return set(re.findall(r"^(\w+): done in", ran.stdout, re.MULTILINE))
+    def wait_for(self, pages: int) -> None:
+        """Wait until some pages are kept."""
+        deadline = time.monotonic() + 90
+        while len(list(self.kept.glob("*.json"))) < pages:
+            assert time.monotonic() < deadline, "the pages did not finish"
+            time.sleep(0.1)
 
     def html(self, name: str) -> str:
         """Return a built page."""
@@ -98,9 +94,9 @@ class SmallBook:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> SmallBook:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """Return a book that was built once; the tests that take it leave it as it was."""
-    book = SmallBook(tmp_path_factory.mktemp("fresh"))
+    book = Library(tmp_path_factory.mktemp("fresh"))
     assert book.executed() == set(PAGES)
     return book
 
@@ -162,7 +158,7 @@ class TestWhatIsExecuted:
         assert "1400" not in built.html("uses_two")
 
     def test_a_damaged_entry_counts_as_none(self, built):
-        path = built.book / "_build" / ".executed" / "uses_none.json"
+        path = built.kept / "uses_none.json"
         path.write_bytes(path.read_bytes().replace(b"42", b"43"))
         assert built.executed() == {"uses_none"}
         assert ">42\n<" in built.html("uses_none")
@@ -180,25 +176,25 @@ class TestWhatIsExecuted:
         assert "src/small/other.py" not in used
         assert "book/data.txt" in facts["pages"]["reads_data"]["dependencies"]
         assert "src/small/two.py" in built.html("uses_two")
-        assert str(built.root) not in built.html("uses_two")
+        assert str(built.folder) not in built.html("uses_two")
 
 
 @pytest.mark.slow
 def test_a_page_whose_dependencies_are_unknown_is_executed_each_time(tmp_path):
-    book = SmallBook(tmp_path)
-    book.write("uses_none", "import subprocess\nsubprocess.run(['true']).returncode")
+    book = Library(tmp_path)
+    book.cell("uses_none", "import subprocess\nsubprocess.run(['true']).returncode")
     assert book.executed() == set(PAGES)
     assert book.executed() == {"uses_none"}
 
 
 @pytest.mark.slow
 def test_a_failing_page_is_named_and_the_finished_ones_are_kept(tmp_path):
-    book = SmallBook(tmp_path)
-    book.write("uses_none", "1\n\n1 / 0")
-    ran = book.build()
-    assert ran.returncode != 0
-    assert re.search(r"book/uses_none\.md:\d+: the cell raised ZeroDivisionError", ran.stderr)
-    book.write("uses_none", "6 * 7")
+    book = Library(tmp_path)
+    book.cell("uses_none", "1\n\n1 / 0")
+    built = book.build()
+    assert built.code != 0
+    assert re.search(r"uses_none\.md:\d+: the cell raised ZeroDivisionError", built.output)
+    book.cell("uses_none", "6 * 7")
     assert book.executed() == {"uses_none"}
 
 
@@ -212,51 +208,43 @@ def test_a_failing_page_is_named_and_the_finished_ones_are_kept(tmp_path):
     ids=["killed kernel", "timeout"],
 )
 def test_a_kernel_that_does_not_answer_is_named_and_the_others_are_kept(tmp_path, code, says):
-    book = SmallBook(tmp_path)
-    config = (book.book / "_config.yml").read_text()
-    (book.book / "_config.yml").write_text(re.sub(r"timeout: \d+", "timeout: 4", config))
-    book.write("uses_none", code)
-    ran = book.build()
-    assert ran.returncode != 0
-    assert re.search(rf"book/uses_none\.md:\d+: the cell raised {says}", ran.stderr)
-    book.write("uses_none", "6 * 7")
+    book = Library(tmp_path)
+    config = book.book.joinpath("_config.yml").read_text()
+    book.book.joinpath("_config.yml").write_text(re.sub(r"timeout: \d+", "timeout: 4", config))
+    book.cell("uses_none", code)
+    built = book.build()
+    assert built.code != 0
+    assert re.search(rf"uses_none\.md:\d+: the cell raised {says}", built.output)
+    book.cell("uses_none", "6 * 7")
     assert book.executed() == {"uses_none"}
 
 
 @pytest.mark.slow
 def test_an_interrupted_build_keeps_what_was_finished(tmp_path):
-    book = SmallBook(tmp_path)
-    book.write("uses_none", "import time\ntime.sleep(120)")
-    settings = {**os.environ, "NO_COLOR": "1", "NNBOOK_JOBS": "2", "PYTHONUNBUFFERED": "1"}
-    build = subprocess.Popen(
-        book.command(), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    kept, deadline = book.book / "_build" / ".executed", time.monotonic() + 60
-    while len(list(kept.glob("*.json"))) < 3:
-        assert time.monotonic() < deadline, "the other pages did not finish"
-        time.sleep(0.1)
+    book = Library(tmp_path)
+    book.cell("uses_none", "import time\ntime.sleep(120)")
+    build = book.start(NNBOOK_JOBS="2")
+    book.wait_for(3)
     build.send_signal(signal.SIGINT)
     out, _ = build.communicate(timeout=30)
     assert build.returncode != 0
     assert "interrupted; 3 of 4 pages were executed and are kept" in out
-    assert list(kept.glob(".*.json.*")) == []
-    book.write("uses_none", "6 * 7")
+    assert list(book.kept.glob(".*.json.*")) == []
+    book.cell("uses_none", "6 * 7")
     assert book.executed() == {"uses_none"}
 
 
 @pytest.mark.slow
 def test_two_builds_at_once_do_not_meet(tmp_path):
-    book = SmallBook(tmp_path)
-    book.write("uses_none", "import time\ntime.sleep(6)")
-    first = subprocess.Popen(book.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    lock, deadline = book.book / "_build" / ".executed", time.monotonic() + 30
-    while not list(lock.glob("uses_one.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    book = Library(tmp_path)
+    book.cell("uses_none", "import time\ntime.sleep(10)")
+    first = book.start()
+    book.wait_for(3)
     second = book.build()
-    assert second.returncode != 0
-    assert "another build is writing to" in second.stdout + second.stderr
-    assert first.wait(timeout=60) == 0
+    assert second.code != 0
+    assert "another build is writing to" in second.output
+    first.communicate(timeout=60)
+    assert first.returncode == 0
     assert book.executed() == set()
 
 

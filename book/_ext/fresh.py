@@ -213,7 +213,7 @@ def forget_bytecode(source: Path) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Take the place of MyST-NB's own execution."""
 
-    class KeptOutputs(NotebookClientBase):  # type: ignore[misc]
+    class KeptOutputs(NotebookClientBase):
         """A client of MyST-NB whose notebook was executed before, or is taken from the store."""
 
         def start_client(self) -> None:

@@ -30,6 +30,12 @@ KATEX = Path(__file__).resolve().parent.parent / "assets" / "katex"
 NUMBERED = re.compile(r"\\(begin|end)\{(align|alignat|gather|equation)\}")
 # The faces that nearly every formula needs: fetched at once, so that lines do not move.
 PRELOAD = ("Main-Regular", "Math-Italic", "Size1-Regular", "Size2-Regular", "AMS-Regular")
+PRELOADER = (
+    '<script>if (location.protocol !== "file:") for (const name of NAMES) {'
+    ' const link = Object.assign(document.createElement("link"), {rel: "preload", as: "font",'
+    ' type: "font/woff2", crossOrigin: "", href: FONTS + "KaTeX_" + name + ".woff2"});'
+    " document.head.append(link); }</script>"
+)
 
 
 class TexError(ValueError):
@@ -122,10 +128,9 @@ def preload(
     if app.builder.format != "html" or 'class="katex"' not in context.get("body", ""):
         return
     fonts = context["pathto"]("_static/katex/fonts/", 1)
-    context["metatags"] += "".join(
-        f'<link rel="preload" as="font" type="font/woff2" crossorigin'
-        f' href="{fonts}KaTeX_{name}.woff2">'
-        for name in PRELOAD
+    # by a script: from a folder (file:) a browser refuses to preload and complains
+    context["metatags"] += PRELOADER.replace("FONTS", json.dumps(fonts)).replace(
+        "NAMES", json.dumps(PRELOAD)
     )
 
 

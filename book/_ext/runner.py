@@ -78,11 +78,11 @@ class Client(NotebookClient):
 def run_page(page: Page, timeout: int, env: dict[str, str]) -> Run:
     """Execute one page in place; each way to fail becomes an output of the cell that failed."""
     run, started = Run(page), time.monotonic()
-    settings = page.notebook.metadata.get("execution", {})
+    own = page.notebook.metadata.get("mystnb", {})
     client = Client(
         page.notebook,
-        timeout=settings.get("timeout", timeout),
-        allow_errors=settings.get("allow_errors", False),
+        timeout=own.get("execution_timeout", timeout),
+        allow_errors=own.get("execution_allow_errors", False),
         resources={"metadata": {"path": str(page.folder)}},
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],

@@ -110,7 +110,7 @@ class Store:
             for cell in notebook["cells"]
             if cell["cell_type"] == "code"
         ]
-        meta = {k: notebook["metadata"].get(k) for k in ("kernelspec", "execution")}
+        meta = {k: notebook["metadata"].get(k) for k in ("kernelspec", "mystnb")}
         text = json.dumps([cells, meta], sort_keys=True, default=str)
         return digest(text.encode(), self.env.encode())
 

@@ -6,9 +6,10 @@
   function markFormulas() {
     const root = article();
     if (!root) return;
+    // KaTeX breaks a line between the parts of a formula; only a part that is too wide must scroll
     const right = root.getBoundingClientRect().right + 1;
-    for (const span of root.querySelectorAll("span.math:not(.wide)")) {
-      if (span.getBoundingClientRect().right > right) span.classList.add("wide");
+    for (const part of root.querySelectorAll("span.math:not(.wide) .base")) {
+      if (part.getBoundingClientRect().right > right) part.closest("span.math").classList.add("wide");
     }
     const boxes = root.querySelectorAll(
       ".katex-display, span.math.wide, .pst-scrollable-table-container, div.cell_output pre"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Mapping, Sequence, Sized
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 
 def check_choice(who: str, name: str, got: object, allowed: Collection[str]) -> None:
@@ -55,3 +58,175 @@ def check_not_empty(who: str, name: str, got: Sized) -> None:
     """Raise ValueError if there is nothing in it."""
     if len(got) == 0:
         raise ValueError(f"{who}: {name} is empty; give at least one entry.")
+
+
+def check_matrix(who: str, name: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a shape has two axes."""
+    if len(shape) != 2:
+        hint = f"; write {name}[None, :] for one row, {name}[:, None] for one column"
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has {len(shape)} axes; give a matrix, which "
+            f"has 2{hint if len(shape) == 1 else ''}."
+        )
+
+
+def check_inner(who: str, a: Sequence[int], b: Sequence[int]) -> None:
+    """Raise ValueError unless two shapes are those of matrices that can be multiplied."""
+    check_matrix(who, "A", a)
+    check_matrix(who, "B", b)
+    if a[1] != b[0]:
+        raise ValueError(
+            f"Incompatible matrix dimensions: {who} got A of shape {tuple(a)} and B of shape "
+            f"{tuple(b)}, but the {a[1]} columns of A must be as many as the {b[0]} rows of B; "
+            "transpose one of them or exchange them."
+        )
+
+
+def check_last_axis(who: str, name: str, shape: Sequence[int], wanted: int, why: str) -> None:
+    """Raise ValueError unless the last axis has the wanted length; ``why`` says what it fits."""
+    if not shape or shape[-1] != wanted:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} must end in an axis of length {wanted}, the "
+            f"number of {why}; transpose {name} or give weights of another shape."
+        )
+
+
+def check_bias(who: str, shape: Sequence[int] | None, outputs: int) -> None:
+    """Raise ValueError unless there is no bias, or one number per output."""
+    if shape is not None and tuple(shape) != (outputs,):
+        raise ValueError(
+            f"{who}: b of shape {tuple(shape)} must have shape ({outputs},), one number per "
+            "output; reshape it."
+        )
+
+
+def check_fans(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a weight has at least an output axis and an input axis."""
+    if len(shape) < 2:
+        raise ValueError(
+            f"{who}: a weight of shape {tuple(shape)} has no fan in and fan out; give one of "
+            "shape (out, in) or (out, in, *kernel)."
+        )
+
+
+def check_taught(who: str, name: str, got: object, left_out: Collection[str], what: str) -> None:
+    """Raise NotImplementedError if an option is one that the book leaves out."""
+    if got in left_out:
+        raise NotImplementedError(
+            f"{who}: {name}={got!r} is not taught in this book ({what}); use torch's own {who}."
+        )
+
+
+def check_takes(who: str, got: Sequence[int], wanted: Sequence[int], before: str) -> None:
+    """Raise ValueError unless a shape ends in the lengths that a module wants."""
+    if tuple(got[-len(wanted) :]) != tuple(wanted):
+        text = ", ".join(map(str, ("*", *wanted)))
+        raise ValueError(
+            f"{who} cannot take shape {tuple(got)} from {before}, it wants ({text}); "
+            "change the width of one of the two."
+        )
+
+
+def check_addable(
+    who: str, shapes: Mapping[str, Sequence[int]], do: str = "make them equal or use 'concat'"
+) -> None:
+    """Raise ValueError unless all shapes are the same; nothing is broadcast."""
+    if len({tuple(shape) for shape in shapes.values()}) > 1:
+        text = ", ".join(f"{name} of shape {tuple(shape)}" for name, shape in shapes.items())
+        raise ValueError(f"{who}: got {text}; to be added their shapes must be equal: {do}.")
+
+
+def check_joinable(who: str, shapes: Mapping[str, Sequence[int]], dim: int) -> None:
+    """Raise ValueError unless all shapes are the same but for the axis ``dim``."""
+    axes = min(len(shape) for shape in shapes.values())
+    others = {
+        tuple(n for i, n in enumerate(shape) if i != dim % len(shape))
+        for shape in shapes.values()
+        if -axes <= dim < axes
+    }
+    if len(others) != 1:
+        text = ", ".join(f"{name} of shape {tuple(shape)}" for name, shape in shapes.items())
+        raise ValueError(
+            f"{who}: got {text}; to be joined along axis {dim} they must have that axis and agree "
+            "in all others: change a branch or the axis."
+        )
+
+
+def check_free(who: str, name: str, taken: Collection[str]) -> None:
+    """Raise ValueError if a name is taken already."""
+    if name in taken:
+        raise ValueError(
+            f"{who}: the name {name!r} is taken, the names are {list(taken)}; "
+            f"number the modules anew, {who}(*modules), before you add one."
+        )
+
+
+def check_numbered(who: str, names: Collection[str]) -> None:
+    """Raise ValueError unless the names are 0, 1, 2, ... in order."""
+    if list(names) != [str(i) for i in range(len(names))]:
+        raise ValueError(
+            f"{who}: the modules have the names {list(names)}, which inserting would shift; "
+            "make a new one from an OrderedDict."
+        )
+
+
+def check_same_shape(who: str, name: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
+    """Raise ValueError unless a shape is exactly the wanted one; nothing is broadcast."""
+    if tuple(shape) != tuple(wanted):
+        raise ValueError(
+            f"{who}: {name} has shape {tuple(shape)} where {tuple(wanted)} is wanted; "
+            "give it that shape."
+        )
+
+
+def check_last_axes(who: str, name: str, shape: Sequence[int], count: int) -> None:
+    """Raise ValueError unless the last ``count`` axes exist and hold at least one number."""
+    if not 1 <= count <= len(shape):
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has {len(shape)} axes, and its last {count} "
+            f"are to be normalized; give a count from 1 to {len(shape)}, or more axes."
+        )
+    if math.prod(shape[len(shape) - count :]) == 0:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has no numbers in its last {count} axes, and "
+            "no numbers have no mean; only axes before these may be empty."
+        )
+
+
+def check_floating(who: str, name: str, dtype: object, floating: bool) -> None:
+    """Raise TypeError unless an array holds real floating point numbers."""
+    if not floating:
+        raise TypeError(
+            f"{who}: {name} holds {dtype}, and a mean needs fractions; "
+            "give a real floating point dtype."
+        )
+
+
+def check_spread(who: str, name: str, constant: Any) -> None:
+    """Raise ValueError if any row is constant, and say which; one flag per row."""
+    rows = constant.nonzero() if constant.ndim else ()
+    if constant.any():
+        where = f"row {tuple(int(axis[0]) for axis in rows)} of {name}" if rows else name
+        raise ValueError(
+            f"{who}: {where} is constant, its standard deviation is 0 and 0/0 has no value; "
+            "give eps > 0 or leave the row out."
+        )
+
+
+def check_ends_in(who: str, name: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
+    """Raise ValueError unless a shape ends in the wanted lengths, one at least."""
+    check_not_empty(who, "normalized_shape", wanted)
+    if tuple(shape[-len(wanted) :]) != tuple(wanted):
+        raise ValueError(
+            f"{who}: {name} has shape {tuple(shape)}, and its last axes should be {tuple(wanted)}; "
+            "change normalized_shape or the input."
+        )
+
+
+def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> None:
+    """Raise ValueError unless there are at least two numbers and each is above the one before."""
+    if len(got) < 2 or not all(a < b for a, b in pairwise(got)):
+        raise ValueError(
+            f"{who}: {name} must be two or more increasing numbers, got {list(map(float, got))}; "
+            "sort them and drop those that occur twice."
+        )

@@ -15,10 +15,21 @@ from .domains import Domain
 # one claim loads one topic
 TOPICS = {
     "mod": "modules",
+    "cir": "circles",
     "mm": "linear",
+    "hou": "houses",
+    "den": "denselayer",
+    "ini": "initial",
     "act": "activations",
+    "sm": "softmax",
+    "nl": "nonlinear",
+    "flow": "gradientflow",
     "cmp": "composition",
+    "app": "approximation",
+    "clo": "clothes",
     "ln": "layernorm",
+    "lg": "lngeometry",
+    "sf": "scalefree",
 }
 
 Check = Callable[..., Outcome]
@@ -192,6 +203,18 @@ def get(label: str) -> Claim:
             there = ", ".join(sorted(n for n, c in _registry.items() if c.topic == topic))
             raise KeyError(f"no claim {label!r} in nnbook.claims.{topic}; there are: {there}.")
     return _registry[label]
+
+
+def of_topic(topic: str) -> list[Claim]:
+    """Return the claims of one topic; only its file is loaded.
+
+    Raises:
+        KeyError: if there is no such topic.
+    """
+    if topic not in TOPICS.values():
+        raise KeyError(f"no topic {topic!r}; there are: {', '.join(TOPICS.values())}.")
+    importlib.import_module(f"nnbook.claims.{topic}")
+    return [claim for claim in _registry.values() if claim.topic == topic]
 
 
 def registry() -> dict[str, Claim]:

@@ -67,7 +67,11 @@ def found(result: Result) -> str:
     """Return the counterexample as Markdown."""
     if not result.counterexample:
         return f"Its one case: {result.seen}."
-    values = ", ".join(f"`{name} = {show(v)}`" for name, v in result.counterexample.items())
+    # no-break spaces, so that a narrow page does not tear a name from its value
+    values = ", ".join(
+        f"`{name}\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{show(v)}`"
+        for name, v in result.counterexample.items()
+    )
     return f"Smallest counterexample found: {values}; {result.seen}."
 
 
@@ -110,7 +114,7 @@ def refute(label: str) -> Card:
     result = run(claim)
     right = _right(claim.right)
     link = f"{{ref}}`In the ledger <claim-{label}>`."
-    body = f"*False:* {claim.says}\n\n{found(result)}{right}\n\n{link}"
+    body = f"*False:* {claim.says}\n\n{found(result)}\n\n{right}{link}"
     return _card(label, f"Refuted: `{label}`", "claim claim-refuted", body)
 
 
@@ -118,7 +122,7 @@ def _right(label: str | None) -> str:
     if label is None:
         return ""
     where = f"{{prf:ref}}`{label}`" if get(label).proof else f"{{ref}}`{label} <card-{label}>`"
-    return f"\n\nWhat is right: {where}."
+    return f"What is right: {where}. "
 
 
 def _card(label: str, title: str, kind: str, body: str) -> Card:

@@ -101,7 +101,8 @@ class Choice:
 
     def text(self, name: str) -> str:
         """List the values."""
-        return rf"{name} \in \{{{', '.join(str(v) for v in self.values)}\}}"
+        words = [rf"\text{{{v}}}" if isinstance(v, str) else str(v) for v in self.values]
+        return rf"{name} \in \{{{', '.join(words)}\}}"
 
 
 class Array:

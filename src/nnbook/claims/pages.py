@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
-from ._core import Claim, registry
+from ._core import Claim, get, of_topic, registry
 from ._run import Result, run
 from .cards import Card, evidence, found
 from .statements import WITH_CLAIM, WITHOUT, Statement, statements
@@ -16,15 +18,11 @@ WRONG = ("refuted", "corrected", "conditional", "editorial")
 
 @cache
 def _result(label: str) -> Result:
-    return run(registry()[label])
-
-
-def _of(topic: str) -> list[Claim]:
-    return [c for c in registry().values() if c.topic == topic]
+    return run(get(label))
 
 
 def ledger(topic: str) -> Card:
-    """Run every claim of a topic and return the table of what each asserts and how it is known.
+    """Run every claim of a topic and return the list of what each asserts and how it is known.
 
     Args:
         topic: the name of the topic, such as ``"layernorm"``.
@@ -33,56 +31,66 @@ def ledger(topic: str) -> Card:
         ClaimFailed: if a claim does not hold.
         ValueError: if the topic has no claim.
     """
-    claims = _of(topic)
+    claims = of_topic(topic)
     if not claims:
         raise ValueError(f"ledger: the topic {topic!r} has no claims.")
-    rows = ["| claim | statement | evidence |", "|---|---|---|"]
-    rows += [
-        f"| []{{#claim-{c.label}}} {{ref}}`{c.label} <card-{c.label}>` "
-        f"| {_cell(('*False:* ' if c.refutes else '') + c.says)} | {_cell(_evidence(c))} |"
-        for c in claims
-    ]
-    return Card("\n".join(rows) + "\n")
+    return Card("\n".join(_entry(c) for c in claims))
 
 
-def _evidence(claim: Claim) -> str:
+def _entry(claim: Claim) -> str:
+    """Return a claim as a term and its description, with a target that cards link to."""
     result = _result(claim.label)
-    return f"**refuted** {found(result)}" if claim.refutes else "; ".join(evidence(result))
+    false = "*False:* " if claim.refutes else ""
+    lines = [f"**refuted** {found(result)}"] if claim.refutes else evidence(result)
+    term = f"[]{{#claim-{claim.label}}} {{ref}}`{claim.label} <card-{claim.label}>`"
+    return _item(term, false + claim.says, *(f"- {line}" for line in lines))
 
 
-def _cell(text: str) -> str:
-    """Put Markdown into one cell of a table: a bar inside mathematics would end the cell."""
-    return " ".join(text.split()).replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+def _item(term: str, *lines: str) -> str:
+    """Return an item of a definition list: readable at any width, where a table would be too wide.
+
+    >>> print(_item("term", "what it is", "- why"))
+    term
+    : what it is
+      - why
+    <BLANKLINE>
+    """
+    text = "\n  ".join(re.sub(r"[ \n]+", " ", line) for line in lines if line)
+    return f"{term}\n: {text}\n"
 
 
 def became(topic: str) -> Card:
     """Return what became of each statement that the source makes on a topic."""
-    rows = ["| no. | the source states, in our words | became | shown by |", "|---|---|---|---|"]
-    rows += [
-        f"| {s.id} | {_cell(s.states)} | {s.became} | {_shown(s)} |"
-        for s in statements()
-        if s.topic == topic
-    ]
-    return Card("\n".join(rows) + "\n")
+    return _list(s for s in statements() if s.topic == topic)
 
 
 def errata(topic: str) -> Card:
     """Return the source's wrong or conditional statements on a topic, each with the right form."""
-    rows = [
-        "| no. | the source states, in our words | verdict | what is right | shown by |",
-        "|---|---|---|---|---|",
+    return _list(
+        (s for s in statements() if s.topic == topic and s.became in WRONG),
+        right=True,
+        none="Every statement of the source on this topic holds as it stands.",
+    )
+
+
+def _list(
+    chosen: Iterable[Statement], right: bool = False, none: str = "The source states nothing here."
+) -> Card:
+    items = [
+        _item(
+            f"{s.id}: {s.became}",
+            f"*The source, in our words:* {s.states}",
+            f"- **Right:** {s.right}" if right and s.right else "",
+            f"- **Shown by** {_shown(s)}" if s.claims else "",
+            f"- **Why:** {s.right}" if not right and s.became in WITHOUT else "",
+        )
+        for s in chosen
     ]
-    rows += [
-        f"| {s.id} | {_cell(s.states)} | {s.became} | {_cell(s.right)} | {_shown(s)} |"
-        for s in statements()
-        if s.topic == topic and s.became in WRONG
-    ]
-    return Card("\n".join(rows) + "\n")
+    return Card("\n".join(items) or none)
 
 
 def _shown(statement: Statement) -> str:
-    links = ", ".join(f"{{ref}}`{label} <claim-{label}>`" for label in statement.claims)
-    return links or "its reason"
+    return ", ".join(f"{{ref}}`{label} <claim-{label}>`" for label in statement.claims)
 
 
 def summary() -> Card:

@@ -1,0 +1,13 @@
+from .bayes import circles_bayes_accuracy as circles_bayes_accuracy
+from .bayes import circles_bayes_predict as circles_bayes_predict
+from .bayes import circles_bayes_radius as circles_bayes_radius
+from .fashion import FASHION_NAMES as FASHION_NAMES
+from .fashion import download_fashion as download_fashion
+from .fashion import fashion_mnist as fashion_mnist
+from .pictures import Images as Images
+from .pictures import Split as Split
+from .points import Points as Points
+from .points import circles as circles
+from .points import moons as moons
+from .pricing import Houses as Houses
+from .pricing import houses as houses

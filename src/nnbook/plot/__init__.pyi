@@ -1,0 +1,17 @@
+from .alt import describe as describe
+from .areas import decision_boundary as decision_boundary
+from .curves import activation_ranges as activation_ranges
+from .curves import bars as bars
+from .curves import function_and_derivative as function_and_derivative
+from .curves import learning_curve as learning_curve
+from .display import Picture as Picture
+from .display import show as show
+from .graph import draw_graph as draw_graph
+from .graph import graph_alt as graph_alt
+from .grids import confusion as confusion
+from .grids import heatmap as heatmap
+from .grids import images as images
+from .style import colors as colors
+from .style import on_theme as on_theme
+from .style import panels as panels
+from .style import use_style as use_style

@@ -1,0 +1,225 @@
+"""Claims of the topic composition about what networks of a given size can represent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from nnbook.scratch import bind, mm, mm_vjp, relu, relu_interpolant, relu_vjp, sequential
+
+from ._core import claim, exact, refutation
+from ._outcomes import All, AtMost, Close, Equal, Holds, Outcome
+from .domains import Choice, Matrix, Scalar, Size, Vector
+
+Array = np.ndarray
+
+
+@claim(
+    "cmp-cpa",
+    says=r"A ReLU MLP is continuous and piecewise affine: where the same units are active it is "
+    r"$x \mapsto W_L D_{L-1} W_{L-1} \cdots D_1 W_1 x + c$ with diagonal matrices $D_l$ of zeros "
+    r"and ones, and $\lVert f(x) - f(y) \rVert \le \prod_l \lVert W_l \rVert\, \lVert x - y "
+    r"\rVert$.",
+    proof=True,
+    given={
+        "A": Matrix("n", "m", lo=-3, hi=3),
+        "B": Matrix("p", "n", lo=-3, hi=3),
+        "C": Matrix("q", "p", lo=-3, hi=3),
+        "x": Vector("m"),
+        "y": Vector("m"),
+    },
+)
+def cpa(A: Array, B: Array, C: Array, x: Array, y: Array) -> Outcome:
+    a, b = A.sum(1), B.sum(1)
+
+    def run(z: Array) -> tuple[Array, Array, Array]:
+        first = A @ z + a
+        second = B @ relu(first) + b
+        return C @ relu(second), first > 0, second > 0
+
+    value, d1, d2 = run(x)
+    slope = C @ np.diag(d2) @ B @ np.diag(d1) @ A
+    outcomes: list[Outcome] = []
+    for t in (1.0, 0.1, 1e-3, 1e-6):
+        z = x + t * (y - x)
+        other, e1, e2 = run(z)
+        bound = np.prod([np.linalg.norm(M, 2) for M in (A, B, C)]) * np.linalg.norm(z - x)
+        outcomes.append(AtMost(np.linalg.norm(other - value), bound))
+        if np.array_equal(d1, e1) and np.array_equal(d2, e2):
+            outcomes.append(Close(other, value + slope @ (z - x)))
+    return All(*outcomes)
+
+
+@claim(
+    "cmp-pieces",
+    says=r"On $\R$ a network with one hidden layer of $n$ ReLU units, "
+    r"$c + \sum_{i=1}^{n} a_i \relu(w_i x + b_i)$, has at most $n + 1$ affine pieces.",
+    proof=True,
+    given={"w": Vector("n"), "b": Vector("n"), "a": Vector("n")},
+)
+def pieces(w: Array, b: Array, a: Array) -> Outcome:
+    W, B, A = ([Fraction(str(v)) for v in u.tolist()] for u in (w, b, a))
+
+    def f(x: Fraction) -> Fraction:
+        units = (r * max(p * x + q, Fraction(0)) for p, q, r in zip(W, B, A, strict=True))
+        return sum(units, Fraction(0))
+
+    kinks = sorted({-q / p for p, q in zip(W, B, strict=True) if p})
+    ends = [*kinks[:1], *kinks[-1:], Fraction(0)]
+    knots = sorted({min(ends) - 9, *kinks, max(ends) + 9})
+    chords = [
+        f(lo + t * (hi - lo)) == f(lo) + t * (f(hi) - f(lo))
+        for lo, hi in pairwise(knots)
+        for t in (Fraction(1, 7), Fraction(1, 2), Fraction(8, 9))
+    ]
+    return All(Holds(chords), AtMost(len(knots) - 1, len(w) + 1))
+
+
+def tent_weights(k: int) -> list[tuple[Array, Array]]:
+    """Return weights and biases of the ReLU network that is the tent map, k times composed.
+
+    Its k hidden layers have two units each; on [0, 1] the tent is 2 relu(x) - 4 relu(x - 1/2).
+    """
+    kink, merge = np.array([0.0, -0.5]), np.array([[2.0, -4.0]])
+    first = [(np.ones((2, 1)), kink)]
+    between = [(np.ones((2, 1)) @ merge, kink)] * (k - 1)
+    return [*first, *between, (merge, np.zeros(1))]
+
+
+def run_relu(weights: list[tuple[Array, Array]], x: Array) -> Array:
+    """Apply a ReLU network, given by its weights and biases, to numbers x of shape (k,)."""
+    maps = [step for W, b in weights for step in (bind(mm, mm_vjp, W, b), (relu, relu_vjp))]
+    return sequential(*maps[:-1])[0](x[:, None])[:, 0]
+
+
+@claim(
+    "cmp-tent",
+    says=r"The tent map composed $k$ times has $2^k$ affine pieces on $[0, 1]$. A network of $k$ "
+    r"layers with 2 ReLUs each is that function there; with one hidden layer, at least $2^k - 1$ "
+    r"ReLUs are needed.",
+    proof=True,
+    given={"k": Size(1, 12)},
+    cases=12,
+)
+def tent(k: int) -> Outcome:
+    grid = np.arange(2 ** (k + 2) + 1) / 2 ** (k + 2)  # four steps per piece, all exact in binary
+    weights, y = tent_weights(k), grid
+    for _ in range(k):
+        y = 1 - np.abs(2 * y - 1)
+    value = run_relu(weights, grid)
+    turns = np.count_nonzero(np.diff(value, n=2))
+    units = sum(len(b) for _, b in weights[:-1])
+    return All(Equal(value, y), Equal(turns + 1, 2**k), Equal(units, 2 * k))
+
+
+@claim(
+    "cmp-width1",
+    says=r"A ReLU network $\R \to \R$ of width one is monotone, however deep it is; so its error "
+    r"against $\lvert x \rvert$ on $[-1, 1]$ is at least $\tfrac12$.",
+    proof=True,
+    given={"n": Size(1, 8), "w": Vector("n"), "b": Vector("n"), "a": Scalar(), "c": Scalar()},
+)
+def width1(n: int, w: Array, b: Array, a: float, c: float) -> Outcome:
+    weights = [(v.reshape(1, 1), q.reshape(1)) for v, q in zip(w, b, strict=True)]
+    grid = np.linspace(-1, 1, 41)
+    y = run_relu([*weights, (np.array([[a]]), np.array([c]))], grid)
+    steps = np.diff(y)
+    return All(
+        Holds(np.all(steps >= 0) or np.all(steps <= 0), f"values {y}"),
+        AtMost(0.5, np.abs(y - np.abs(grid)).max()),
+    )
+
+
+@refutation(
+    "cmp-stack-source",
+    says=r"Stacking enough layers approximates any function: among 500 networks of width one and "
+    r"up to 100 layers there is one within $0.49$ of $\lvert x \rvert$ on $[-1, 1]$.",
+    right="cmp-width1",
+)
+def stack() -> Outcome:
+    rng, grid = np.random.default_rng(0), np.linspace(-1, 1, 41)
+    best = np.inf
+    for depth in np.repeat(np.arange(1, 101), 5):
+        y = grid
+        for w, b in rng.normal(size=(depth, 2)):
+            y = np.maximum(w * y + b, 0)
+        a, c = rng.choice([-1, 1]) / (float(np.ptp(y)) or 1.0), rng.normal()
+        best = min(best, float(np.abs(a * y + c - np.abs(grid)).max()))
+    return Holds(best <= 0.49, f"the smallest error of all 500 networks was {best:.4f}")
+
+
+@claim(
+    "cmp-step",
+    says=r"Every continuous function is at least $\tfrac12$ away from the step function on every "
+    r"interval around its jump; so is every network with continuous activations.",
+    proof=True,
+    given={"w": Vector("n"), "b": Vector("n"), "a": Vector("n"), "c": Scalar()},
+)
+def step(w: Array, b: Array, a: Array, c: float) -> Outcome:
+    h = 1e-9
+    below, above = (float(a @ relu(w * x + b) + c) for x in (-h, h))
+    lipschitz = float(np.abs(a) @ np.abs(w))
+    return AtMost(0.5 - h * lipschitz, max(abs(below), abs(1 - above)))
+
+
+@refutation(
+    "cmp-any-source",
+    says=r"With enough units a network approximates any function on $[-1, 1]$ to within $0.4$; "
+    r"tried here: the step, ramps of every steepness with up to 4096 units.",
+    right="cmp-step",
+)
+def anything() -> Outcome:
+    x = np.concatenate([[-1e-12, 1e-12], np.linspace(-1, 1, 2000)])  # the even grid misses 0
+    errors = []
+    for n in 2 ** np.arange(1, 13):
+        knots = np.linspace(-1, 1, n + 1)
+        W, b, V, c = relu_interpolant(knots, np.heaviside(knots, 0.5))
+        errors.append(np.abs(run_relu([(W, b), (V, c)], x) - (x > 0)).max())
+    return Holds(min(errors) <= 0.4, f"the smallest error was {min(errors):.4f}")
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Array], Array], float, float]] = {
+    "sin 5x": (lambda x: np.sin(5 * x), 5.0, 25.0),
+    "exp x": (np.exp, float(np.e), float(np.e)),
+    "x^2": (lambda x: x**2, 2.0, 2.0),
+}
+"""Functions on [-1, 1] with bounds of their first and second derivatives."""
+
+
+@claim(
+    "cmp-interp",
+    says=r"For a continuous $f$ on $[a, b]$ and $h = (b - a)/n$ there is a network with one hidden "
+    r"layer of $n$ ReLUs and error at most $\omega_f(h) = \max_{\lvert x - y \rvert \le h} "
+    r"\lvert f(x) - f(y) \rvert$, and at most $\tfrac{h^2}{8} \max \lvert f'' \rvert$ if $f$ is "
+    r"twice continuously differentiable.",
+    proof=True,
+    given={"n": Size(1, 200), "f": Choice(tuple(FUNCTIONS))},
+)
+def interp(n: int, f: str) -> Outcome:
+    function, lipschitz, bend = FUNCTIONS[f]
+    knots, x = np.linspace(-1, 1, n + 1), np.linspace(-1, 1, 1009)
+    W, b, V, c = relu_interpolant(knots, function(knots))
+    error = np.abs(run_relu([(W, b), (V, c)], x) - function(x)).max()
+    h = 2 / n
+    return All(Equal(len(b), n), AtMost(error, bend * h**2 / 8), AtMost(error, lipschitz * h))
+
+
+@exact("cmp-interp")
+def interp_exact() -> list[tuple[str, Any]]:
+    import sympy as sp
+
+    p, q, r, x, h, t = sp.symbols("p q r x h t", positive=True)
+
+    def f(z: Any) -> Any:
+        return p * z**2 + q * z + r
+
+    chord = (1 - t) * f(x) + t * f(x + h)
+    gap = chord - f(x + t * h)
+    return [
+        ("the gap of a parabola is t(1 - t) h^2 f''/2", gap - t * (1 - t) * h**2 * p),
+        ("in the middle it is h^2 f''/8", gap.subs(t, sp.Rational(1, 2)) - h**2 * 2 * p / 8),
+    ]

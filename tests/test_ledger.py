@@ -1,0 +1,110 @@
+"""The ledger and the errata: complete, and readable Markdown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nnbook.claims import ClaimFailed, Close, _core, became, claim, errata, ledger, refutation
+from nnbook.claims import pages as rendering
+from nnbook.claims._core import TOPICS
+from nnbook.claims.domains import Scalar
+from nnbook.claims.statements import Statement
+
+BOOK = Path(__file__).parent.parent / "book"
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """Leave one claim, one refutation and three statements of the topic modules."""
+    _core.registry()  # every file is loaded, so that none adds its claims later
+    monkeypatch.setattr(_core, "_registry", {})
+    rendering._result.cache_clear()
+
+    @claim("mod-one", says=r"$a \cdot 1 = a$", given={"a": Scalar()})
+    def one(a):
+        return Close(a * 1, a)
+
+    @refutation("mod-two", says="$2a = a$", given={"a": Scalar()}, right="mod-one")
+    def two(a):
+        return Close(2 * a, a)
+
+    rows = (
+        Statement("XX-01", "modules", "One.", "as stated", "", ("mod-one",)),
+        Statement("XX-02", "modules", "Two.", "refuted", "Only for $a = 0$.", ("mod-two",)),
+        Statement("XX-03", "modules", "Three.", "opinion", "A matter of taste.", ()),
+        Statement("XX-04", "linear", "Four.", "refuted", "It is four.", ("mod-two",)),
+    )
+    monkeypatch.setattr(rendering, "statements", lambda: rows)
+    yield
+    rendering._result.cache_clear()
+
+
+@pytest.mark.parametrize("page", ["ledger", "errata"])
+def test_a_page_has_a_section_for_every_topic_in_their_order(page):
+    text = (BOOK / f"{page}.md").read_text()
+    calls = re.findall(r"^(ledger|became|errata)\(\"(\w+)\"\)$", text, re.MULTILINE)
+    kinds = ["ledger", "became"] if page == "ledger" else ["errata"]
+    assert calls == [(kind, topic) for topic in TOPICS.values() for kind in kinds]
+
+
+def test_the_map_of_the_book_names_every_chapter():
+    toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
+    files = [c["file"] for part in toc["parts"] for c in part["chapters"] if "/" in c["file"]]
+    named = re.findall(
+        r"^\| \[\]\((\w+/\w+)\.md\) \|", (BOOK / "intro.md").read_text(), re.MULTILINE
+    )
+    assert named == [f for f in files if not f.startswith("api/")]
+
+
+def test_the_ledger_says_what_is_claimed_and_links_both_ways(little):
+    text = ledger("modules").text
+    first, second = text.split("\n\n")
+    assert first.startswith("[]{#claim-mod-one} {ref}`mod-one <card-mod-one>`\n: $a")
+    assert re.search(r"- \*\*cases\*\* 100 drawn .*: no error at all", first)
+    assert "\n: *False:* $2a = a$\n" in second
+    assert "a\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}1`" in second, (
+        "a name and its value stay together"
+    )
+
+
+def test_the_ledger_runs_the_claims(little):
+    @claim("mod-wrong", says="3 is 4", given={})
+    def wrong():
+        return Close(3, 4)
+
+    with pytest.raises(ClaimFailed, match="'mod-wrong' is false"):
+        ledger("modules")
+
+
+def test_a_topic_without_claims_or_without_a_name_is_an_error(little):
+    with pytest.raises(ValueError, match="the topic 'layernorm' has no claims"):
+        ledger("layernorm")
+    with pytest.raises(KeyError, match="no topic 'modul'; there are: modules, "):
+        ledger("modul")
+
+
+def test_each_statement_is_listed_with_its_verdict_and_reason(little):
+    one, two, three = became("modules").text.split("\n\n")
+    assert one == (
+        "XX-01: as stated\n: *The source, in our words:* One.\n"
+        "  - **Shown by** {ref}`mod-one <claim-mod-one>`"
+    )
+    assert "{ref}`mod-two <claim-mod-two>`" in two
+    assert "Right" not in one + two + three, "the right form stands in the errata"
+    assert three.strip().endswith("- **Why:** A matter of taste.")
+
+
+def test_the_errata_list_what_does_not_hold_with_the_right_form(little):
+    text = errata("modules").text
+    assert re.findall(r"^XX-\d+: \w+", text, re.MULTILINE) == ["XX-02: refuted"]
+    assert "- **Right:** Only for $a = 0$.\n" in text
+
+
+def test_a_topic_on_which_nothing_is_wrong_says_so(little, monkeypatch):
+    monkeypatch.setattr(rendering, "statements", lambda: ())
+    assert "holds as it stands" in errata("modules").text
+    assert "states nothing" in became("modules").text
