@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -16,6 +17,8 @@ from matplotlib.figure import Figure
 from nnbook._check import check_choice, check_count
 
 Theme = Literal["light", "dark"]
+Numbers = Sequence[float | int] | np.ndarray
+"""Some numbers, as a list or an array."""
 SERIES = ("blue", "orange", "green", "red", "purple", "brown")
 """The colours of the series C0 ... C5. Any two are far apart for the colour-blind too (tested)."""
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (9, 2)))
