@@ -102,7 +102,8 @@ class Choice:
     def text(self, name: str) -> str:
         """List the values."""
         words = [rf"\text{{{v}}}" if isinstance(v, str) else str(v) for v in self.values]
-        return rf"{name} \in \{{{', '.join(words)}\}}"
+        listed = r", \allowbreak ".join(words)
+        return rf"{name} \in \{{{listed}\}}"
 
 
 class Array:
