@@ -453,7 +453,7 @@ def demo() -> Outcome:
     try:
         model(torch.tensor(demo_data(), dtype=torch.float32))
     except ValueError as error:
-        return Holds(False, str(error))
+        return Holds(False, str(error).rstrip("."))
     return Holds(True, "it ran")
 
 
