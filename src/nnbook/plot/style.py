@@ -36,16 +36,16 @@ _COLORS: dict[str, tuple[str, str]] = {  # name: on the light page, on the dark 
     "ink": ("#1b1f24", "#ced6dd"),
     "muted": ("#59636e", "#9ca4af"),
     "grid": ("#dfe4e9", "#333c47"),
-    "paper": ("#ffffff", "#14181e"),
+    "paper": ("#ffffff", "#121212"),
 }
 _MAPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # colour maps, in the same way
     "sequential": (
         ("#f3f7fc", "#a9c4ea", "#4f7fc6", "#15469a", "#071c45"),
-        ("#1d2530", "#1f3f78", "#2f6cd6", "#7aabf9", "#e3eefe"),
+        ("#1a212b", "#1f3f78", "#2f6cd6", "#7aabf9", "#e3eefe"),
     ),
     "diverging": (
         ("#5c2f00", "#c28026", "#f7f5f2", "#5c88cc", "#0b2f6e"),
-        ("#ffc68a", "#c8701a", "#1d2229", "#3279f4", "#b4d0ff"),
+        ("#ffc68a", "#c8701a", "#1c1d1f", "#3279f4", "#b4d0ff"),
     ),
 }
 
