@@ -15,6 +15,9 @@ from scipy import special
 from tools import close, numeric_vjp, torch_vjp
 
 from nnbook import nn, scratch
+from nnbook.claims import ClaimFailed, run
+from nnbook.claims._activation_shapes import FUNCTIONS
+from nnbook.claims._core import get
 
 F = torch.nn.functional
 # name, keyword arguments, the function of torch: the independent oracle
@@ -301,3 +304,60 @@ def test_an_unknown_form_of_gelu_is_named():
         scratch.gelu_derivative(np.zeros(1), "sigmoid")
     with pytest.raises(ValueError, match="gelu: " + text):
         nn.gelu(torch.zeros(1), "sigmoid")
+
+
+BROKEN = [
+    ("act-identities", "sigmoid", lambda z: 1 / (1 + np.exp(z / 100))),
+    ("act-identities", "tanh", lambda z: np.tanh(z / 2)),
+    ("act-identities", "softmax", lambda z, axis=-1: z),
+    ("act-ranges", "tanh", lambda z: 1.01 * np.tanh(z)),
+    ("act-ranges", "sigmoid", lambda z: np.clip(z, 0, 1)),
+    ("act-ranges", "relu", lambda z: np.maximum(z, 0.1 * z)),
+    ("act-relu-shape", "relu", lambda z: np.maximum(z, 0.1 * z)),
+    ("act-relu-shape", "relu", lambda z: np.log1p(np.exp(np.minimum(z, 50)))),
+    ("act-elu-smooth", "elu", lambda z, alpha: np.maximum(z, 0) + np.expm1(np.minimum(z, 0))),
+    ("act-elu-smooth", "leaky_relu", lambda z, slope: np.maximum(z, 0.01 * z)),
+    ("act-rescale", "relu", np.tanh),
+    ("act-gelu-mean", "gelu", lambda z: scratch.silu(z)),
+    ("act-gelu-shape", "gelu", lambda z: scratch.silu(z)),
+    ("act-gelu-shape", "gelu_derivative", lambda z: scratch.silu_derivative(z)),
+    ("act-gelu-limit", "gelu", lambda z: scratch.silu(z)),
+    ("act-gelu-constants", "gelu", lambda z: scratch.silu(z)),
+    ("act-tanh-form", "gelu", lambda z, approximate="none": scratch.silu(z)),
+    ("act-silu-shape", "silu", lambda z: z * special.ndtr(z)),
+    ("act-naive-sigmoid", "sigmoid", lambda z: 1e-9 + 0 * z),
+]
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "wrong"), BROKEN, ids=[f"{b[0]}-{i}" for i, b in enumerate(BROKEN)]
+)
+def test_a_broken_function_breaks_its_claim(label, name, wrong, monkeypatch):
+    monkeypatch.setattr(scratch, name, wrong)
+    with pytest.raises(ClaimFailed), np.errstate(all="ignore"):
+        run(get(label))
+
+
+@pytest.mark.parametrize("label", ["act-derivatives", "act-elementwise", "act-slopes"])
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "gelu", "silu"])
+def test_a_broken_derivative_breaks_its_claim(label, name, monkeypatch):
+    f, slope = FUNCTIONS[name]
+    monkeypatch.setitem(FUNCTIONS, name, (f, lambda z: 1.001 * slope(z)))
+    with pytest.raises(ClaimFailed):
+        run(get(label))
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "cured"),
+    [
+        ("act-gelu-monotone", "gelu", scratch.relu),
+        ("act-gelu-convex", "gelu", scratch.relu),
+        ("act-gelu-range", "gelu", lambda z: z),
+        ("act-tanh-scales", "tanh", lambda z: z),
+        ("act-tanh-centred", "tanh", lambda z: 0 * z),
+    ],
+)
+def test_a_refutation_fails_when_the_statement_is_true(label, name, cured, monkeypatch):
+    monkeypatch.setattr(scratch, name, cured)
+    with pytest.raises(ClaimFailed, match="no counterexample"):
+        run(get(label))

@@ -69,6 +69,7 @@ def test_the_doctests_of_the_extensions():
 
 def test_a_good_book_passes_and_is_built_again_only_where_something_changed(tmp_path):
     book = SmallBook(tmp_path, {"intro": "# Intro\n", "page": GOOD, "bib": BIBLIOGRAPHY})
+    book.with_topic()
     first = book.build(*STRICT)
     assert (first.code, first.problems) == (0, {}), first.output[-3000:]
     assert "page: done in" in first.output
@@ -80,6 +81,8 @@ def test_a_good_book_passes_and_is_built_again_only_where_something_changed(tmp_
     assert again.code == 0
     assert ": done in" not in again.output
     assert (first.html / "index.html").read_text("utf-8") == entry
+    book.with_topic(TOPIC + "\n")
+    assert "page.md: Executed notebook" in book.build(*STRICT).output
     book.environment["NNBOOK_PROFILE"] = "full"
     assert "page: done in" in book.build(*STRICT).output
 

@@ -66,6 +66,15 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
+class Quiet(ThreadingHTTPServer):
+    """Ends with the test, and says nothing about a client that hung up."""
+
+    daemon_threads = False
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def server() -> Iterator[type[Server]]:
     class Fresh(Server):
@@ -73,7 +82,7 @@ def server() -> Iterator[type[Server]]:
 
     Fresh.files, Fresh.requests, Fresh.errors = {"/file": BODY}, [], []
     Fresh.break_after, Fresh.ranges, Fresh.delay = None, True, 0.0
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Fresh)
+    http = Quiet(("127.0.0.1", 0), Fresh)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     Fresh.url = f"http://127.0.0.1:{http.server_port}"

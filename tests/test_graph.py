@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 
 import matplotlib.pyplot as plt
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from tools import close
 
 from nnbook.nn import MLP, Identity, Linear, Parallel, ReLU, Residual, Sequential, Skip, trace
-from nnbook.plot import draw_graph
+from nnbook.plot import describe, draw_graph, show, use_style
 from nnbook.plot.graph import GAP, LANE, graph_alt, lay_out
 
 tnn = torch.nn
@@ -119,6 +118,7 @@ NAMED = {
 
 @pytest.mark.parametrize("name", NAMED)
 def test_no_text_leaves_its_box(name):
+    use_style()  # as in the book; a warning would be an error
     graph = trace(NAMED[name](), 1e3 * draw_input())
     ax = draw_graph(graph)
     renderer = ax.figure.canvas.get_renderer()
@@ -133,8 +133,7 @@ def test_no_text_leaves_its_box(name):
         extent = lane.get_window_extent(renderer)
         assert not any(extent.overlaps(b) for b in boxes)
         assert ax.figure.bbox.x1 >= extent.x1
-    ax.figure.savefig(io.BytesIO())
-    plt.close(ax.figure)
+    assert show(ax, caption="A graph.").panels[0].alt == graph_alt(graph)
 
 
 def test_the_drawing_has_a_box_and_an_arrow_for_everything():
@@ -147,6 +146,7 @@ def test_the_drawing_has_a_box_and_an_arrow_for_everything():
     assert not any(" to " in text for text in shown)
     again = plt.figure().add_subplot()
     assert draw_graph(graph, ax=again) is again
+    assert describe(again) == graph_alt(graph)
     plt.close("all")
 
 

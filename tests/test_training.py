@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,6 +219,14 @@ def test_training_runs_in_train_mode_and_measures_in_eval_mode_without_gradients
     assert model.calls == [(True, True), (False, False), (False, False)]
     assert history["acc"] == history["val_acc"] == [1.0]  # eval mode says class 1
     assert history["loss"][0] > 1.3 > 0.32 > history["val_loss"][0]
+
+
+def test_an_epoch_runs_in_train_mode_whatever_was_before() -> None:
+    model = ModeProbe().eval()
+    x, y = torch.zeros(4, 1), torch.ones(4, dtype=torch.int64)
+    mean = train_epoch(model, (x, y), [torch.arange(3)], CROSS_ENTROPY, sgd(model))
+    assert model.calls == [(True, True)]
+    assert mean == pytest.approx(np.log(1 + np.e))
 
 
 def test_evaluate_changes_nothing() -> None:
@@ -662,6 +671,27 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         train_epoch(
             model, make_data(), [torch.arange(3)], lambda o, t: o.sum() * torch.inf, optimizer, 7
         )
+
+
+class Elsewhere(Tensor):
+    """A tensor that says it is on a GPU."""
+
+    @property
+    def device(self) -> SimpleNamespace:
+        return SimpleNamespace(type="cuda")
+
+
+@pytest.mark.errors
+def test_on_a_gpu_the_losses_are_checked_once_at_the_end() -> None:
+    x, y = make_data()
+    x[11, 1] = float("nan")
+    model, steps = make_model(), []
+    optimizer = sgd(model)
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    rows, x = torch.arange(23).split(5), x.as_subclass(Elsewhere)
+    with pytest.raises(FloatingPointError, match="epoch 4, batch 3 of 5 is nan"):
+        train_epoch(model, (x, y), rows, CROSS_ENTROPY, optimizer, epoch=4)
+    assert len(steps) == 5  # no waiting in between
 
 
 @pytest.mark.errors

@@ -79,6 +79,10 @@ def read_with_lines(text: str, *args: Any, **kwargs: Any) -> Any:
     return notebook
 
 
+# sphinx-exercise gives the page that was written before the one with the mistake
+WRONG_PAGE = re.compile(r"undefined label: [^']*$")
+
+
 def _word(message: str) -> str:
     """Return the word that a message speaks of: the last one in quotes, else its last word."""
     quoted = re.findall(r"""['"]([^'"]+)['"]""", message)
@@ -90,7 +94,7 @@ def locate(where: str, message: str, pages: list[Path]) -> str:
 
     Args:
         where: what the warning says: a path with or without suffix and line, or nothing.
-        message: its text; the word in quotes is looked up in the page, then in the others.
+        message: its text; the word in quotes is looked up in the page, without page in all.
         pages: the pages of the book.
     """
     path, _, line = where.rstrip(":").rpartition(":")
@@ -102,7 +106,7 @@ def locate(where: str, message: str, pages: list[Path]) -> str:
     if line or not (own or path):
         return where
     word = _word(message)
-    for page in own + pages:
+    for page in pages if WRONG_PAGE.match(message) or not own else own:
         for number, text in enumerate(page.read_text("utf-8").splitlines(), 1):
             if word in text:
                 return f"{page}:{number}"

@@ -13,7 +13,7 @@ from nnbook import scratch
 
 from ._core import claim, exact, refutation
 from ._outcomes import All, AtMost, Close, Holds, Outcome
-from .domains import Choice, Scalar
+from .domains import Scalar
 
 Vec = Float[np.ndarray, "..."]
 
@@ -34,14 +34,6 @@ FUNCTIONS = {
 
 def _density(z: float) -> float:
     return math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-
-
-class Function(Choice):
-    """One of `FUNCTIONS`, by its name."""
-
-    def text(self, name: str) -> str:
-        """Say how many functions there are, without their names."""
-        return rf"\sigma \text{{ one of }} {len(self.values)} \text{{ functions}}"
 
 
 GELU_AT = float(optimize.brentq(lambda z: special.ndtr(z) + z * _density(z), -1, 0, xtol=1e-15))

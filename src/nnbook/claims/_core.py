@@ -35,7 +35,7 @@ TOPICS = {
 Check = Callable[..., Outcome]
 Exact = Callable[[], list[tuple[str, Any]]]
 Measure = Callable[[int], float]
-Band = tuple[float, float]
+Band = tuple[float | int, float | int]
 
 
 class ClaimFailed(AssertionError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable  # for the run with run-time type checks
 class Outcome(Protocol):
     """The result of checking a statement on one input."""
 

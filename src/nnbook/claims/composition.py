@@ -22,8 +22,6 @@ from nnbook.scratch import (
     tanh_vjp,
 )
 
-from . import _composition_clothes as _composition_clothes
-from . import _composition_networks as _composition_networks
 from ._core import claim, exact, measured, refutation
 from ._outcomes import All, AtMost, Close, Equal, Holds, Outcome
 from .domains import Choice, Matrix, Scalar, Size, Vector
@@ -252,48 +250,6 @@ def permute(n: int, W: Array, b: Array, V: Array, x: Array) -> Outcome:
     return All(*same, Equal(len({tuple(b[o]) for o in orders}), factorial(n)))
 
 
-@claim(
-    "cmp-rank",
-    says=r"What a module loses stays lost: $f(x) = f(y)$ implies $g(f(x)) = g(f(y))$, and "
-    r"$\operatorname{rank} J_{g \circ f} \le \min(\operatorname{rank} J_g, \operatorname{rank} "
-    r"J_f)$.",
-    proof=True,
-    given={
-        "u": Vector("n", lo=-2, hi=2),
-        "w": Vector("m", lo=-2, hi=2, nonzero=True),
-        "V": Matrix("p", "n"),
-        "x": Vector("m", lo=-2, hi=2),
-        "d": Vector("m", lo=-2, hi=2),
-    },
-)
-def rank(u: Array, w: Array, V: Array, x: Array, d: Array) -> Outcome:
-    f, g = _affine(np.outer(u, w), u), sequential(TANH, _affine(V, V.sum(1)))
-    whole, vjp = sequential(f, g)
-    unseen = d - (d @ w) / (w @ w) * w  # f maps x and x + unseen to the same point
-    jacobian = np.stack([vjp(row, x) for row in np.eye(len(V))])
-    size = float(np.linalg.norm(V) * np.linalg.norm(u) * np.linalg.norm(w))
-    left = np.linalg.matrix_rank(jacobian, tol=1e-9 * max(1.0, size))
-    return All(Close(whole(x + unseen), whole(x)), AtMost(left, 1))
-
-
-@refutation(
-    "cmp-useful-source",
-    says=r"Every layer makes the representation more useful for the task: two inputs that have to "
-    r"be told apart can be told apart after a ReLU layer, too.",
-    given={
-        "w": Scalar(-5, 5, nonzero=True),
-        "b": Scalar(-5, 5),
-        "x": Scalar(-5, 5),
-        "y": Scalar(-5, 5),
-    },
-    right="cmp-rank",
-)
-def useful(w: float, b: float, x: float, y: float) -> Outcome:
-    before, after = np.array([x, y]), relu(w * np.array([x, y]) + b)
-    told = x == y or after[0] != after[1]
-    return Holds(told, f"the inputs {before} have different labels and both become {after[0]:g}")
-
-
 # --- branches and skips --------------------------------------------------------------------------
 
 
@@ -497,7 +453,7 @@ def demo() -> Outcome:
     try:
         model(torch.tensor(demo_data(), dtype=torch.float32))
     except ValueError as error:
-        return Holds(False, str(error))
+        return Holds(False, str(error).rstrip("."))
     return Holds(True, "it ran")
 
 

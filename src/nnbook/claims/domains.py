@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 Dim = int | str
+Real = float | int
 
 
+@runtime_checkable  # for the run with run-time type checks
 class Domain(Protocol):
     """A set of values with a strategy to draw from it and a text that names it."""
 
@@ -31,7 +33,7 @@ class Domain(Protocol):
         """Return the domain in LaTeX, for the page."""
 
 
-def numbers(lo: float, hi: float, *, nonzero: bool = False) -> st.SearchStrategy[float]:
+def numbers(lo: Real, hi: Real, *, nonzero: bool = False) -> st.SearchStrategy[float]:
     """Draw a number in [lo, hi] with at most six decimals, the bounds included."""
     drawn = st.floats(lo, hi, allow_nan=False, allow_infinity=False).map(
         lambda v: round(v, 6) + 0.0
@@ -66,8 +68,8 @@ Integer = Size
 class Scalar:
     """A real number in [lo, hi]; ``nonzero`` keeps it at least 0.001 away from zero."""
 
-    lo: float = -10.0
-    hi: float = 10.0
+    lo: Real = -10.0
+    hi: Real = 10.0
     nonzero: bool = False
 
     def strategy(self, sizes: Mapping[str, int]) -> st.SearchStrategy[float]:
@@ -102,7 +104,8 @@ class Choice:
     def text(self, name: str) -> str:
         """List the values."""
         words = [rf"\text{{{v}}}" if isinstance(v, str) else str(v) for v in self.values]
-        return rf"{name} \in \{{{', '.join(words)}\}}"
+        listed = r", \allowbreak ".join(words)
+        return rf"{name} \in \{{{listed}\}}"
 
 
 class Array:
@@ -119,8 +122,8 @@ class Array:
     def __init__(
         self,
         *dims: Dim,
-        lo: float = -10.0,
-        hi: float = 10.0,
+        lo: Real = -10.0,
+        hi: Real = 10.0,
         nonconstant: bool = False,
         nonzero: bool = False,
         distinct: bool = False,

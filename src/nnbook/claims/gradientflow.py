@@ -158,22 +158,6 @@ def saturation_libraries() -> Outcome:
     )
 
 
-@claim(
-    "flow-log-of-zero",
-    says=r"In float32, $\log(1 - \sigma(z))$ computed from the probability is $-\infty$ for $z \ge "
-    r"17.4$, where the true value is about $-z$; from the logits, as $-\log(1 + e^z)$ by "
-    r"log-softmax, it is right.",
-    given={"z": Scalar(17.4, 1e4)},
-)
-def log_of_zero(z: float) -> Outcome:
-    logits = np.array([0.0, z], np.float32)
-    with np.errstate(divide="ignore"):
-        from_p = np.log(1 - scratch.sigmoid(logits[1:]))
-    from_logits = scratch.log_softmax(logits)[:1]
-    want = np.array([special.log_expit(-float(logits[1]))])
-    return All(Equal(from_p, [-np.inf]), Close(from_logits, want, tol=1e-6))
-
-
 @refutation(
     "flow-tanh-strict",
     says=r"A test may assert that tanh lies strictly inside $(-1, 1)$, in float32 too.",

@@ -164,6 +164,20 @@ def depth(W: Array, V: Array, U: Array, z: Array, a: float) -> Outcome:
     return Close(net(a) / a**3, net(1.0))
 
 
-from nnbook.claims import _scalefree_trained, _scalefree_weights  # noqa: E402
+from nnbook.claims import _scalefree_weights  # noqa: E402
+from nnbook.claims._scalefree_trained import (  # noqa: E402
+    RATES,
+    accuracy_after,
+    gradient_size,
+    network,
+    pictures,
+)
 
-__all__ = ["_scalefree_trained", "_scalefree_weights"]
+__all__ = [
+    "RATES",
+    "_scalefree_weights",
+    "accuracy_after",
+    "gradient_size",
+    "network",
+    "pictures",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -12,15 +13,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
-from warnings import catch_warnings, simplefilter
 
 from filelock import FileLock
 
 from nnbook._progress import progress_bar
-
-with catch_warnings():  # in a notebook pooch imports tqdm.auto, which warns about missing widgets
-    simplefilter("ignore")
-    import pooch
 
 CHUNK = 1 << 16
 
@@ -98,7 +94,10 @@ def fetch(
 
 
 def _is_right(path: Path, sha256: str) -> bool:
-    return path.is_file() and pooch.file_hash(str(path), alg="sha256") == sha256
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
 
 
 def _right_after_transfer(

@@ -8,6 +8,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -168,7 +169,9 @@ def download_fashion(
         ConnectionError: if no server sends a file.
         ValueError: if a server sends another file.
     """
-    import pooch  # not at the top: see _download
+    with catch_warnings():  # in a notebook pooch imports tqdm.auto, which warns of missing widgets
+        simplefilter("ignore")
+        import pooch
 
     target = Path(pooch.os_cache("nnbook") if folder is None else folder)
     target = target / "fashion-mnist" if folder is None else target.expanduser()

@@ -37,12 +37,12 @@ def affine(
     n, m = weight.shape
     check_last_axis("affine", "z", z.shape, m, "columns of W")
     check_bias("affine", None if bias is None else bias.shape, n)
-    rows = z.reshape(math.prod(z.shape[:-1]), m)  # B m
+    rows = z if z.ndim == 2 else z.reshape(math.prod(z.shape[:-1]), m)  # B m
     if bias is None:
         y = rows @ weight.T  # B n, eq. mm-batch
     else:
         y = torch.addmm(bias, rows, weight.T)  # B n, eq. mm-batch
-    return y.reshape(*z.shape[:-1], n)
+    return y if z.ndim == 2 else y.reshape(*z.shape[:-1], n)
 
 
 class Linear(nn.Module):

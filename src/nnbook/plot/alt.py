@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -180,7 +180,7 @@ def _picture_text(ax: Axes, picture: AxesImage) -> str:
     return f"{rows} rows by {columns} columns; smallest {where[0]}; largest {where[1]}."
 
 
-def _tick_name(axis: Axis, at: float) -> str:
+def _tick_name(axis: Axis, at: float | int) -> str:
     """Return what the axis says next to this place: the tick's text, or the number."""
     places, texts = axis.get_majorticklocs(), axis.get_majorticklabels()
     named = zip(places, (_plain(text.get_text()) for text in texts), strict=False)
@@ -211,8 +211,9 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-\u2212]?[\d.]+(e[-+]?\d+)?", text) is not None
 
 
-def number(value: float) -> str:
+def number(value: SupportsFloat) -> str:
     """Return three digits of a number, as one would say it."""
+    value = float(value)
     text = f"{value:.3g}"
     if "e+" in text and abs(value) < 1e7:  # 272000 rather than 2.72e+05
         text = f"{value:.0f}"

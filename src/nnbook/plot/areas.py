@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +19,7 @@ TINT = 0.28
 """How strongly an area has the colour of its class."""
 
 
+@runtime_checkable
 class Labelled(Protocol):
     """Points with a class each, such as `nnbook.data.Points`."""
 

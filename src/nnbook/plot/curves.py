@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nnbook._check import check_choice, check_not_empty, check_same_length
 from nnbook.plot.alt import note, number
-from nnbook.plot.style import MARKERS, colors
+from nnbook.plot.style import MARKERS, Numbers, colors
 
 
 def function_and_derivative(
@@ -21,8 +21,8 @@ def function_and_derivative(
     derivative: Callable[[np.ndarray], np.ndarray],
     *,
     name: str = "f",
-    span: tuple[float, float] = (-5.0, 5.0),
-    kinks: Sequence[float] = (),
+    span: tuple[float | int, float | int] = (-5.0, 5.0),
+    kinks: Numbers = (),
     ax: Axes | None = None,
 ) -> Axes:
     """Draw a function of one variable and its derivative.
@@ -54,7 +54,7 @@ def function_and_derivative(
 
 
 def learning_curve(
-    history: Mapping[str, Sequence[float]],
+    history: Mapping[str, Numbers],
     columns: Sequence[str] | None = None,
     *,
     labels: Sequence[str] | None = None,
@@ -101,7 +101,7 @@ def learning_curve(
 
 
 def bars(
-    values: Mapping[str, Sequence[float]],
+    values: Mapping[str, Numbers],
     groups: Sequence[str],
     *,
     ylabel: str = "",

@@ -63,7 +63,7 @@ class Picture:
         inside = "\n".join(_panel_html(panel) for panel in self.panels)
         caption = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(self.caption))
         return (
-            f'<figure class="nn-figure"{anchor} style="margin:1.5rem 0">\n'
+            f'<figure class="nn-figure"{anchor} style="margin:1rem 0">\n'
             '<div style="display:flex;flex-wrap:wrap;justify-content:center;gap:.75rem">\n'
             f"{inside}\n</div>\n<figcaption>{caption}</figcaption>\n</figure>"
         )

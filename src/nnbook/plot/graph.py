@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Curve
 
+from .alt import note
 from .style import colors
 
 if TYPE_CHECKING:
@@ -155,13 +156,16 @@ def draw_graph(graph: Graph, *, ranges: bool = True, ax: Axes | None = None) -> 
     width = sum(layout.extent(graph.chain)) + 2 * PAD
     height = max(box.bottom for box in layout.boxes) + PAD
     if ax is None:
-        ax = plt.figure(figsize=(width, height), layout="none").add_axes((0, 0, 1, 1))
+        figure = plt.figure(figsize=(width, height))
+        figure.set_layout_engine("none")  # the axes fills the figure, so that units are inches
+        ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     ax.axis("off")
     for node, box in zip(graph.nodes, layout.boxes, strict=True):
         _draw_box(ax, box, _color(node))
     for route in layout.routes:
         _draw_route(ax, layout, route)
+    note(ax, graph_alt(graph))
     return ax
 
 
@@ -185,7 +189,8 @@ def _sources(graph: Graph, place: int) -> list[str]:
 
 
 def _title(node: Node) -> str:
-    return node.operation if node.kind in ("input", "output") else f"{node.name} {node.operation}"
+    ends = node.kind in ("input", "output")
+    return node.operation if ends else f"{node.name} {node.operation}".strip()
 
 
 def _shape(node: Node) -> str:
@@ -195,7 +200,7 @@ def _shape(node: Node) -> str:
 def _box(node: Node, ranges: bool) -> Box:
     count = f"as {node.shared}" if node.shared else f"{node.parameters:,} parameters"
     named = node.kind == "module" and (node.parameters or node.shared)
-    lines = [_title(node).strip(), f"{_shape(node)}, {count}" if named else _shape(node)]
+    lines = [_title(node), f"{_shape(node)}, {count}" if named else _shape(node)]
     if ranges:
         lines.append(f"{node.low:.3g} to {node.high:.3g}".replace("-", "−"))
     half = max(_width(line, bold=i == 0) for i, line in enumerate(lines)) / 2 + PAD

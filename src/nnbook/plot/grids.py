@@ -178,7 +178,7 @@ def _figure(ax: Axes) -> Figure:
     return cast(Figure, ax.get_figure(root=True))  # an axes that was drawn into has one
 
 
-def _readable_on(rgba: Sequence[float]) -> str:
+def _readable_on(rgba: np.ndarray) -> str:
     """Return black or white, whichever has more contrast on this colour (WCAG's formula)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

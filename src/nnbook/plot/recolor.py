@@ -75,7 +75,7 @@ def _new(color: Any, exchange: dict[str, str]) -> tuple[float, float, float, flo
     """Return the colour in exchange, as transparent as the old one."""
     *_, alpha = old = to_rgba(color)
     found = exchange.get(to_hex(old))
-    return old if found is None or alpha == 0 else to_rgba(found, alpha)
+    return to_rgba(old if found is None or alpha == 0 else found, float(alpha))
 
 
 def _set_map(artist: Collection | AxesImage, exchange: dict[str, str], theme: Theme) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -16,6 +17,8 @@ from matplotlib.figure import Figure
 from nnbook._check import check_choice, check_count
 
 Theme = Literal["light", "dark"]
+Numbers = Sequence[float | int] | np.ndarray
+"""Some numbers, as a list or an array."""
 SERIES = ("blue", "orange", "green", "red", "purple", "brown")
 """The colours of the series C0 ... C5. Any two are far apart for the colour-blind too (tested)."""
 LINES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (9, 2)))
@@ -33,16 +36,16 @@ _COLORS: dict[str, tuple[str, str]] = {  # name: on the light page, on the dark 
     "ink": ("#1b1f24", "#ced6dd"),
     "muted": ("#59636e", "#9ca4af"),
     "grid": ("#dfe4e9", "#333c47"),
-    "paper": ("#ffffff", "#14181e"),
+    "paper": ("#ffffff", "#121212"),
 }
 _MAPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # colour maps, in the same way
     "sequential": (
         ("#f3f7fc", "#a9c4ea", "#4f7fc6", "#15469a", "#071c45"),
-        ("#1d2530", "#1f3f78", "#2f6cd6", "#7aabf9", "#e3eefe"),
+        ("#1a212b", "#1f3f78", "#2f6cd6", "#7aabf9", "#e3eefe"),
     ),
     "diverging": (
         ("#5c2f00", "#c28026", "#f7f5f2", "#5c88cc", "#0b2f6e"),
-        ("#ffc68a", "#c8701a", "#1d2229", "#3279f4", "#b4d0ff"),
+        ("#ffc68a", "#c8701a", "#1c1d1f", "#3279f4", "#b4d0ff"),
     ),
 }
 

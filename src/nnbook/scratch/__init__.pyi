@@ -48,12 +48,16 @@ from .linear import (
     mm_parameters as mm_parameters,
     mm_vjp as mm_vjp,
 )
+from .approximation import (
+    relu_interpolant as relu_interpolant,
+    relu_network as relu_network,
+    tent_network as tent_network,
+)
 from .composition import (
     Map as Map,
     bind as bind,
     identity as identity,
     parallel as parallel,
-    relu_interpolant as relu_interpolant,
     residual as residual,
     sequential as sequential,
 )

@@ -12,15 +12,12 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from nnbook._check import (
     check_addable,
     check_choice,
-    check_increasing,
     check_joinable,
     check_not_empty,
-    check_same_length,
 )
 
 Array = np.ndarray
@@ -176,41 +173,6 @@ def residual(f: Map, projection: Map = identity) -> Map:
         return projection[1](v, x) + f[1](v, x)  # *s, eq. cmp-eq-res
 
     return value, vjp
-
-
-def relu_interpolant(
-    knots: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"]
-) -> tuple[Array, Array, Array, Array]:
-    r"""Return the weights of a one-hidden-layer ReLU network through given points.
-
-    .. math:: g(x) = y_0 + \sum_{i=0}^{n-1} (s_i - s_{i-1}) \operatorname{relu}(x - x_i),
-        \qquad s_i = \frac{y_{i+1} - y_i}{x_{i+1} - x_i}, \quad s_{-1} = 0
-
-    Between the knots it is their linear interpolation, so n hidden units pass through n+1 points.
-
-    Args:
-        knots: :math:`x_0 < \dots < x_n`.
-        values: :math:`y_0, \dots, y_n`.
-
-    Returns:
-        W_1 of shape (n, 1), b_1 of shape (n,), W_2 of shape (1, n), b_2 of shape (1,), for
-        W_2 relu(W_1 x + b_1) + b_2.
-
-    Raises:
-        ValueError: if there are fewer than two knots, as many values as knots are not given, or
-            the knots do not increase.
-
-    Examples:
-        >>> from nnbook.scratch import relu
-        >>> W1, b1, W2, b2 = relu_interpolant(np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 5.0]))
-        >>> W2 @ relu(W1 @ np.array([1.5]) + b1) + b2
-        array([5.5])
-    """
-    check_same_length("relu_interpolant", "knots", knots, "values", values)
-    check_increasing("relu_interpolant", "knots", knots)
-    slopes = np.diff(values) / np.diff(knots)  # n, eq. cmp-eq-interp
-    kinks = np.diff(slopes, prepend=0)[None, :]  # 1 n, eq. cmp-eq-interp
-    return np.ones_like(slopes)[:, None], -knots[:-1], kinks, values[:1]
 
 
 def _call(f: Callable[[Array], Array], x: Array, place: int, maps: int) -> Array:

@@ -61,9 +61,11 @@ def _centre(who: str, z: Array, eps: float) -> tuple[Array, Array]:
     mu = wide.mean(axis=-1, keepdims=True)  # *batch 1, eq. ln-mean
     centred = wide - mu  # *batch m
     var = (centred**2).mean(axis=-1, keepdims=True)  # *batch 1, eq. ln-var
+    sigma = np.sqrt(var + np.asarray(eps, var.dtype))  # *batch 1, eq. ln-sigma
     if eps == 0:
-        check_spread(who, "z", ~((z != z[..., :1]).any(axis=-1) & (var[..., 0] != 0)))
-    return centred, np.sqrt(var + np.asarray(eps, var.dtype))  # *batch 1, eq. ln-sigma
+        varied = (z != z[..., :1]).any(axis=-1) & (sigma[..., 0] != 0)
+        check_spread(who, "z", ~varied)
+    return centred, sigma
 
 
 def _wide(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Claims of the topic composition about what networks of a given size can represent."""
+"""Claims of the topic approximation: what networks of a given size can represent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from nnbook.scratch import bind, mm, mm_vjp, relu, relu_interpolant, relu_vjp, sequential
+from nnbook.scratch import (
+    bind,
+    mm,
+    mm_vjp,
+    relu,
+    relu_interpolant,
+    relu_network,
+    sequential,
+    tanh,
+    tanh_vjp,
+    tent_network,
+)
+from nnbook.scratch.approximation import Layers
 
 from ._core import claim, exact, refutation
 from ._outcomes import All, AtMost, Close, Equal, Holds, Outcome
@@ -19,7 +31,7 @@ Array = np.ndarray
 
 
 @claim(
-    "cmp-cpa",
+    "app-cpa",
     says=r"A ReLU MLP is continuous and piecewise affine: where the same units are active it is "
     r"$x \mapsto W_L D_{L-1} W_{L-1} \cdots D_1 W_1 x + c$ with diagonal matrices $D_l$ of zeros "
     r"and ones, and $\lVert f(x) - f(y) \rVert \le \prod_l \lVert W_l \rVert\, \lVert x - y "
@@ -55,7 +67,7 @@ def cpa(A: Array, B: Array, C: Array, x: Array, y: Array) -> Outcome:
 
 
 @claim(
-    "cmp-pieces",
+    "app-pieces",
     says=r"On $\R$ a network with one hidden layer of $n$ ReLU units, "
     r"$c + \sum_{i=1}^{n} a_i \relu(w_i x + b_i)$, has at most $n + 1$ affine pieces.",
     proof=True,
@@ -79,25 +91,13 @@ def pieces(w: Array, b: Array, a: Array) -> Outcome:
     return All(Holds(chords), AtMost(len(knots) - 1, len(w) + 1))
 
 
-def tent_weights(k: int) -> list[tuple[Array, Array]]:
-    """Return weights and biases of the ReLU network that is the tent map, k times composed.
-
-    Its k hidden layers have two units each; on [0, 1] the tent is 2 relu(x) - 4 relu(x - 1/2).
-    """
-    kink, merge = np.array([0.0, -0.5]), np.array([[2.0, -4.0]])
-    first = [(np.ones((2, 1)), kink)]
-    between = [(np.ones((2, 1)) @ merge, kink)] * (k - 1)
-    return [*first, *between, (merge, np.zeros(1))]
-
-
-def run_relu(weights: list[tuple[Array, Array]], x: Array) -> Array:
-    """Apply a ReLU network, given by its weights and biases, to numbers x of shape (k,)."""
-    maps = [step for W, b in weights for step in (bind(mm, mm_vjp, W, b), (relu, relu_vjp))]
-    return sequential(*maps[:-1])[0](x[:, None])[:, 0]
+def run_relu(layers: Layers, x: Array) -> Array:
+    """Apply a ReLU network to numbers x of shape (k,)."""
+    return relu_network(layers)[0](x[:, None])[:, 0]
 
 
 @claim(
-    "cmp-tent",
+    "app-tent",
     says=r"The tent map composed $k$ times has $2^k$ affine pieces on $[0, 1]$. A network of $k$ "
     r"layers with 2 ReLUs each is that function there; with one hidden layer, at least $2^k - 1$ "
     r"ReLUs are needed.",
@@ -107,7 +107,7 @@ def run_relu(weights: list[tuple[Array, Array]], x: Array) -> Array:
 )
 def tent(k: int) -> Outcome:
     grid = np.arange(2 ** (k + 2) + 1) / 2 ** (k + 2)  # four steps per piece, all exact in binary
-    weights, y = tent_weights(k), grid
+    weights, y = tent_network(k), grid
     for _ in range(k):
         y = 1 - np.abs(2 * y - 1)
     value = run_relu(weights, grid)
@@ -117,7 +117,7 @@ def tent(k: int) -> Outcome:
 
 
 @claim(
-    "cmp-width1",
+    "app-width1",
     says=r"A ReLU network $\R \to \R$ of width one is monotone, however deep it is; so its error "
     r"against $\lvert x \rvert$ on $[-1, 1]$ is at least $\tfrac12$.",
     proof=True,
@@ -135,10 +135,10 @@ def width1(n: int, w: Array, b: Array, a: float, c: float) -> Outcome:
 
 
 @refutation(
-    "cmp-stack-source",
+    "app-stack-source",
     says=r"Stacking enough layers approximates any function: among 500 networks of width one and "
     r"up to 100 layers there is one within $0.49$ of $\lvert x \rvert$ on $[-1, 1]$.",
-    right="cmp-width1",
+    right="app-width1",
 )
 def stack() -> Outcome:
     rng, grid = np.random.default_rng(0), np.linspace(-1, 1, 41)
@@ -153,7 +153,7 @@ def stack() -> Outcome:
 
 
 @claim(
-    "cmp-step",
+    "app-step",
     says=r"Every continuous function is at least $\tfrac12$ away from the step function on every "
     r"interval around its jump; so is every network with continuous activations.",
     proof=True,
@@ -167,31 +167,31 @@ def step(w: Array, b: Array, a: Array, c: float) -> Outcome:
 
 
 @refutation(
-    "cmp-any-source",
+    "app-any-source",
     says=r"With enough units a network approximates any function on $[-1, 1]$ to within $0.4$; "
     r"tried here: the step, ramps of every steepness with up to 4096 units.",
-    right="cmp-step",
+    right="app-step",
 )
 def anything() -> Outcome:
     x = np.concatenate([[-1e-12, 1e-12], np.linspace(-1, 1, 2000)])  # the even grid misses 0
     errors = []
     for n in 2 ** np.arange(1, 13):
         knots = np.linspace(-1, 1, n + 1)
-        W, b, V, c = relu_interpolant(knots, np.heaviside(knots, 0.5))
-        errors.append(np.abs(run_relu([(W, b), (V, c)], x) - (x > 0)).max())
+        ramp = relu_interpolant(knots, np.heaviside(knots, 0.5))
+        errors.append(np.abs(run_relu(ramp, x) - (x > 0)).max())
     return Holds(min(errors) <= 0.4, f"the smallest error was {min(errors):.4f}")
 
 
 FUNCTIONS: dict[str, tuple[Callable[[Array], Array], float, float]] = {
-    "sin 5x": (lambda x: np.sin(5 * x), 5.0, 25.0),
-    "exp x": (np.exp, float(np.e), float(np.e)),
-    "x^2": (lambda x: x**2, 2.0, 2.0),
+    "sine": (lambda x: np.sin(5 * x), 5.0, 25.0),
+    "exp": (np.exp, float(np.e), float(np.e)),
+    "square": (lambda x: x**2, 2.0, 2.0),
 }
 """Functions on [-1, 1] with bounds of their first and second derivatives."""
 
 
 @claim(
-    "cmp-interp",
+    "app-interp",
     says=r"For a continuous $f$ on $[a, b]$ and $h = (b - a)/n$ there is a network with one hidden "
     r"layer of $n$ ReLUs and error at most $\omega_f(h) = \max_{\lvert x - y \rvert \le h} "
     r"\lvert f(x) - f(y) \rvert$, and at most $\tfrac{h^2}{8} \max \lvert f'' \rvert$ if $f$ is "
@@ -202,13 +202,15 @@ FUNCTIONS: dict[str, tuple[Callable[[Array], Array], float, float]] = {
 def interp(n: int, f: str) -> Outcome:
     function, lipschitz, bend = FUNCTIONS[f]
     knots, x = np.linspace(-1, 1, n + 1), np.linspace(-1, 1, 1009)
-    W, b, V, c = relu_interpolant(knots, function(knots))
-    error = np.abs(run_relu([(W, b), (V, c)], x) - function(x)).max()
+    layers = relu_interpolant(knots, function(knots))
+    error = np.abs(run_relu(layers, x) - function(x)).max()
     h = 2 / n
-    return All(Equal(len(b), n), AtMost(error, bend * h**2 / 8), AtMost(error, lipschitz * h))
+    return All(
+        Equal(len(layers[0][1]), n), AtMost(error, bend * h**2 / 8), AtMost(error, lipschitz * h)
+    )
 
 
-@exact("cmp-interp")
+@exact("app-interp")
 def interp_exact() -> list[tuple[str, Any]]:
     import sympy as sp
 
@@ -223,3 +225,48 @@ def interp_exact() -> list[tuple[str, Any]]:
         ("the gap of a parabola is t(1 - t) h^2 f''/2", gap - t * (1 - t) * h**2 * p),
         ("in the middle it is h^2 f''/8", gap.subs(t, sp.Rational(1, 2)) - h**2 * 2 * p / 8),
     ]
+
+
+@claim(
+    "app-rank",
+    says=r"What a module loses stays lost: $f(x) = f(y)$ implies $g(f(x)) = g(f(y))$, and "
+    r"$\operatorname{rank} J_{g \circ f} \le \min(\operatorname{rank} J_g, \operatorname{rank} "
+    r"J_f)$.",
+    proof=True,
+    given={
+        "u": Vector("n", lo=-2, hi=2),
+        "w": Vector("m", lo=-2, hi=2, nonzero=True),
+        "V": Matrix("p", "n"),
+        "x": Vector("m", lo=-2, hi=2),
+        "d": Vector("m", lo=-2, hi=2),
+    },
+)
+def rank(u: Array, w: Array, V: Array, x: Array, d: Array) -> Outcome:
+    f, g = (
+        bind(mm, mm_vjp, np.outer(u, w), u),
+        sequential((tanh, tanh_vjp), bind(mm, mm_vjp, V, V.sum(1))),
+    )
+    whole, vjp = sequential(f, g)
+    unseen = d - (d @ w) / (w @ w) * w  # f maps x and x + unseen to the same point
+    jacobian = np.stack([vjp(row, x) for row in np.eye(len(V))])
+    size = float(np.linalg.norm(V) * np.linalg.norm(u) * np.linalg.norm(w))
+    left = np.linalg.matrix_rank(jacobian, tol=1e-9 * max(1.0, size))
+    return All(Close(whole(x + unseen), whole(x)), AtMost(left, 1))
+
+
+@refutation(
+    "app-useful-source",
+    says=r"Every layer makes the representation more useful for the task: two inputs that have to "
+    r"be told apart can be told apart after a ReLU layer, too.",
+    given={
+        "w": Scalar(-5, 5, nonzero=True),
+        "b": Scalar(-5, 5),
+        "x": Scalar(-5, 5),
+        "y": Scalar(-5, 5),
+    },
+    right="app-rank",
+)
+def useful(w: float, b: float, x: float, y: float) -> Outcome:
+    before, after = np.array([x, y]), relu(w * np.array([x, y]) + b)
+    told = x == y or after[0] != after[1]
+    return Holds(told, f"the inputs {before} have different labels and both become {after[0]:g}")

@@ -1,9 +1,8 @@
-"""Claims about what an activation lets a network represent: polynomials, XOR, attention weights."""
+"""Claims of the topic nonlinear: what an activation lets a network represent, and what not."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,14 @@ from .domains import Integer, Matrix, Scalar, Vector
 
 Vec = Float[np.ndarray, "..."]
 Mat = Float[np.ndarray, "..."]
+
 SQUARE = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 """The four inputs of a Boolean function of two variables."""
 XOR = np.array([0.0, 1.0, 1.0, 0.0])
 
 
 @claim(
-    "act-polynomial",
+    "nl-polynomial",
     says=r"If the activation is a polynomial of degree $p \ge 1$, a network with $L$ activation "
     r"layers of any width computes polynomials of degree at most $p^L$.",
     proof=True,
@@ -48,11 +48,11 @@ def polynomial(p: int, W: Mat, b: Vec, V: Mat, u: Vec) -> Outcome:
 
 
 @refutation(
-    "act-any-nonlinear",
+    "nl-any",
     says=r"Any non-linear activation is enough to model complex relations: with $\sigma(z) = z^2$ "
     r"and one hidden layer of $n$ units, fitted by least squares, the error on $\sin \pi x$ over "
     r"$[-1, 1]$ falls below $0.1$ for some $n \le 64$.",
-    right="act-polynomial",
+    right="nl-polynomial",
 )
 def any_nonlinear() -> Outcome:
     def worst(n: int) -> float:
@@ -68,7 +68,7 @@ def any_nonlinear() -> Outcome:
 
 
 @claim(
-    "act-sine",
+    "nl-sine",
     says=r"No polynomial of degree 2 comes closer than $0.68$ to $\sin\pi x$ on all of $[-1, 1]$.",
     proof=True,
     given={"a": Scalar(-5, 5), "b": Scalar(-5, 5), "c": Scalar(-5, 5)},
@@ -84,7 +84,7 @@ def sine(a: float, b: float, c: float) -> Outcome:
 
 
 @claim(
-    "act-xor",
+    "nl-xor",
     says=r"No affine map is positive at $(0,1), (1,0)$ and at most 0 at $(0,0), (1,1)$; the best "
     r"least-squares fit to XOR is $\frac12$ everywhere. Two ReLUs compute it: $\relu(x_1 - x_2) + "
     r"\relu(x_2 - x_1) = \lvert x_1 - x_2\rvert$.",
@@ -105,7 +105,7 @@ def xor(w: Vec, b: float) -> Outcome:
     )
 
 
-@exact("act-xor")
+@exact("nl-xor")
 def xor_exact() -> list[tuple[str, Any]]:
     import sympy as sp
 
@@ -122,7 +122,7 @@ def xor_exact() -> list[tuple[str, Any]]:
 
 
 @claim(
-    "act-boolean",
+    "nl-boolean",
     says=r"Of the 16 Boolean functions of two variables, 14 are the sign of an affine map; the "
     r"other two are XOR and its negation.",
     proof=True,
@@ -136,38 +136,3 @@ def boolean() -> Outcome:
 
     not_separable = [t for t in itertools.product((0, 1), repeat=4) if not separable(t)]
     return Equal(not_separable, [(0, 1, 1, 0), (1, 0, 0, 1)])
-
-
-@claim(
-    "act-attention",
-    says=r"The attention logits $QK^\top/\sqrt d$ with $Q = XW_Q$, $K = XW_K$ are quadratic in the "
-    r"tokens: $X \mapsto cX$ multiplies them by $c^2$. No Dense layer followed by softmax gives "
-    r"these weights for every $X$.",
-    proof=True,
-    given={
-        "X": Matrix("t", "e", lo=-2, hi=2),
-        "A": Matrix("e", "d", lo=-2, hi=2),
-        "B": Matrix("e", "d", lo=-2, hi=2),
-        "c": Scalar(-3, 3),
-    },
-    cases=50,
-)
-def attention(X: Mat, A: Mat, B: Mat, c: float) -> Outcome:
-    return Close(_logits(c * X, A, B), c**2 * _logits(X, A, B))
-
-
-def _logits(X: Mat, A: Mat, B: Mat) -> Mat:
-    return (X @ A) @ (X @ B).T / math.sqrt(A.shape[1])
-
-
-@refutation(
-    "act-attention-source",
-    says=r"Attention weights are a Dense layer followed by softmax, so their logits are affine in "
-    r"the tokens: $f(2X) - f(X) = f(X) - f(0)$.",
-    given={"X": Matrix(2, 1, lo=-2, hi=2), "A": Matrix(1, 1, lo=-2, hi=2)},
-    right="act-attention",
-)
-def attention_source(X: Mat, A: Mat) -> Outcome:
-    one = np.ones((1, 1))
-    f0, f1, f2 = (_logits(s * X, A, one) for s in (0, 1, 2))
-    return Close(f2 - f1, f1 - f0, tol=1e-3)
