@@ -122,6 +122,8 @@ def test_small_inputs_and_tails_keep_their_digits():
     small = np.array([-1e-12, 1e-12, 3e-9])
     close(scratch.elu(small), np.expm1(np.minimum(small, 0)) + np.maximum(small, 0), atol=0)
     close(scratch.tanh(small), np.tanh(small), atol=0)
+    close(nn.elu(torch.tensor(small)), scratch.elu(small), atol=0)
+    close(nn.tanh(torch.tensor(small)), np.tanh(small), atol=0)
     tail = np.array([-30.0, -12.0, -9.0])
     close(scratch.gelu(tail), tail * special.ndtr(tail), rtol=1e-12, atol=0)
     close(scratch.sigmoid(tail), special.expit(tail), rtol=1e-14, atol=0)

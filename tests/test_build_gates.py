@@ -131,12 +131,14 @@ def test_a_failing_cell_fails_the_plain_build_every_time(tmp_path):
             assert message in built.problems[f"book/{name}.md:{line}"]
 
 
-def test_a_cell_that_takes_too_long_is_named(tmp_path):
+def test_a_cell_that_takes_too_long_is_named_and_the_build_goes_on(tmp_path):
     cell = "```{code-cell} ipython3\nimport time\n\ntime.sleep(60)\n```\n"
     front = FRONT.replace("---\n", "---\nmystnb: {execution_timeout: 1}\n", 1)
-    built = SmallBook(tmp_path, {"intro": f"{front}# Page\n\n{cell}"}).build()
+    pages = {"intro": f"{front}# Page\n\n{cell}", "other": "# Other\n\n{ref}`nowhere`\n"}
+    built = SmallBook(tmp_path, pages).build("-W")  # which alone would stop at the first warning
     assert built.code != 0
     assert "CellTimeoutError" in built.problems["book/intro.md:9"]
+    assert "nowhere" in built.problems["book/other.md:3"]
 
 
 MUTANTS = {

@@ -225,6 +225,7 @@ def test_a_slice_of_a_subclass_keeps_its_class_unless_its_constructor_differs():
     assert type(MLP([2, 3, 1])[:2]) is Sequential
 
 
+@pytest.mark.errors
 @pytest.mark.parametrize(
     ("act", "error"),
     [

@@ -28,29 +28,36 @@ class Half(tnn.Module):
 
 
 def leaves():
-    return st.sampled_from([lambda: Linear(WIDTH, WIDTH), ReLU, Half, Identity, tnn.Tanh]).map(
-        lambda make: make()
-    )
+    return st.sampled_from([lambda: Linear(WIDTH, WIDTH), ReLU, Half, Identity, tnn.Tanh])
+
+
+def build(makers):
+    return [make() for make in makers]
+
+
+def three_times(make):
+    shared = make()
+    return Sequential(shared, Residual(shared), shared)
 
 
 def compositions(inner):
-    """Draw one level of nesting around what is drawn already; each keeps the width."""
-    some = st.lists(inner, min_size=0, max_size=3)
+    """Draw a recipe for one more level of nesting; each keeps the width."""
+    some, ways = st.lists(inner, max_size=3), st.lists(inner, min_size=1, max_size=3)
+    how = st.sampled_from(["sum", "mean"])
     return st.one_of(
-        some.map(lambda ms: Sequential(*ms)),
-        some.map(lambda ms: tnn.Sequential(*ms)),
-        st.tuples(st.lists(inner, min_size=1, max_size=3), st.sampled_from(["sum", "mean"])).map(
-            lambda mh: Parallel(*mh[0], combine=mh[1])
-        ),
-        inner.map(Residual),
-        st.tuples(inner, inner).map(lambda fp: Residual(fp[0], projection=fp[1])),
-        some.map(lambda ms: Skip(*ms)),
-        inner.map(lambda m: Sequential(m, Residual(m), m)),  # one module three times
-        st.just(WIDTH).map(lambda n: MLP([n, 2, n])),
+        some.map(lambda ms: lambda: Sequential(*build(ms))),
+        some.map(lambda ms: lambda: tnn.Sequential(*build(ms))),
+        st.tuples(ways, how).map(lambda mh: lambda: Parallel(*build(mh[0]), combine=mh[1])),
+        inner.map(lambda m: lambda: Residual(m())),
+        st.tuples(inner, inner).map(lambda fp: lambda: Residual(fp[0](), projection=fp[1]())),
+        some.map(lambda ms: lambda: Skip(*build(ms))),
+        inner.map(lambda m: lambda: three_times(m)),
+        st.just(lambda: MLP([WIDTH, 2, WIDTH])),
     )
 
 
 def models():
+    """Draw a function that makes a model."""
     return st.recursive(leaves(), compositions, max_leaves=6)
 
 
@@ -60,9 +67,9 @@ def draw_input(rows=4):
 
 @settings(max_examples=100)
 @given(models())
-def test_any_nesting(model):
+def test_any_nesting(make):
     """The graph ends in the model's own output, in topological order, with every parameter once."""
-    x = draw_input()
+    model, x = make(), draw_input()
     graph = trace(model, x)
     first, last = graph.nodes[0], graph.nodes[-1]
     y = model(x).detach().double()
@@ -81,8 +88,8 @@ def test_any_nesting(model):
 
 @settings(max_examples=100)
 @given(models())
-def test_no_box_overlaps_and_no_lane_crosses_a_box(model):
-    graph = trace(model, draw_input())
+def test_no_box_overlaps_and_no_lane_crosses_a_box(make):
+    graph = trace(make(), draw_input())
     layout = lay_out(graph)
     for i, a in enumerate(layout.boxes):
         for b in layout.boxes[:i]:

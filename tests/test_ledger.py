@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from nnbook.claims import ClaimFailed, Close, _core, became, claim, errata, ledger, refutation
+from nnbook.claims import (
+    ClaimFailed,
+    Close,
+    _core,
+    became,
+    claim,
+    errata,
+    gather,
+    ledger,
+    refutation,
+    run,
+)
 from nnbook.claims import pages as rendering
 from nnbook.claims._core import TOPICS
+from nnbook.claims._run import Result
 from nnbook.claims.domains import Scalar
 from nnbook.claims.statements import Statement
 
@@ -22,7 +35,7 @@ def little(monkeypatch):
     """Leave one claim, one refutation and three statements of the topic modules."""
     _core.registry()  # every file is loaded, so that none adds its claims later
     monkeypatch.setattr(_core, "_registry", {})
-    rendering._result.cache_clear()
+    monkeypatch.setattr(rendering, "_results", {})
 
     @claim("mod-one", says=r"$a \cdot 1 = a$", given={"a": Scalar()})
     def one(a):
@@ -39,8 +52,6 @@ def little(monkeypatch):
         Statement("XX-04", "linear", "Four.", "refuted", "It is four.", ("mod-two",)),
     )
     monkeypatch.setattr(rendering, "statements", lambda: rows)
-    yield
-    rendering._result.cache_clear()
 
 
 @pytest.mark.parametrize("page", ["ledger", "errata"])
@@ -77,6 +88,34 @@ def test_the_ledger_runs_the_claims(little):
 
     with pytest.raises(ClaimFailed, match="'mod-wrong' is false"):
         ledger("modules")
+
+
+def test_claims_run_apart_find_what_they_find_here(monkeypatch):
+    monkeypatch.setattr(rendering, "_results", {})
+    labels = ["mod-rank", "mod-snap", "mod-mates"]
+    gather(labels, processes=2)
+    assert sorted(rendering._running) == sorted(labels)
+    rank, snap, mates = (rendering._result(label) for label in labels)
+    assert rendering._running == {}
+    assert rank.claim is _core.get("mod-rank")
+    assert rank.cases == run(rank.claim).cases
+    assert snap.seen == run(snap.claim).seen
+    assert 0 < mates.worst < mates.allowed
+    assert mates.identities == ("n = 2", "n = 3", "n = 4")
+
+
+def test_what_was_gathered_is_not_run_again(little):
+    rendering._results["mod-one"] = Result(_core.get("mod-one"), cases=7)
+    assert "**cases** 7 drawn" in ledger("modules").text
+
+
+def test_an_error_of_another_process_arrives_here():
+    gather(["mod-nothing"], processes=1)
+    with pytest.raises(KeyError, match="no claim 'mod-nothing'"):
+        rendering._result("mod-nothing")
+    failure = pickle.loads(pickle.dumps(ClaimFailed("claim 'mod-x' is false")))
+    assert isinstance(failure, ClaimFailed)
+    assert "'mod-x' is false" in str(failure)
 
 
 def test_a_topic_without_claims_or_without_a_name_is_an_error(little):

@@ -172,8 +172,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Begin to collect, and print when the program ends."""
     report = Report(root=Path(app.srcdir).resolve().parent)
     app.nnbook_report = report  # type: ignore[attr-defined]
-    # first in the list: with -W Sphinx's own handler raises, and later ones hear nothing
-    logging.getLogger(sphinx_logging.NAMESPACE).handlers.insert(0, Collector(app, report))
+    logging.getLogger(sphinx_logging.NAMESPACE).addHandler(Collector(app, report))
     atexit.register(report.show)
     app.connect("config-inited", go_on)
     app.connect("builder-inited", check_toc)

@@ -171,7 +171,7 @@ def snap(W1: Array, W2: Array, x: Array) -> Outcome:
 @refutation(
     "mod-remove",
     says="A module that keeps the shape can be taken out of a chain, and the function stays.",
-    given={"W": Matrix("n", "m"), "x": Vector("m")},
+    given={"n": Size(1, 3), "m": Size(1, 3), "W": Matrix("n", "m"), "x": Vector("m")},
 )
 def remove(W: Array, x: Array) -> Outcome:
     return Close(W @ relu(x), W @ x)

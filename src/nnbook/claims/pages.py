@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 
 from ._core import Claim, get, of_topic, registry
 from ._run import Result, run
@@ -16,9 +18,35 @@ KINDS = ("proof", "exact", "cases", "measured", "refuted")
 WRONG = ("refuted", "corrected", "conditional", "editorial")
 
 
-@cache
+_results: dict[str, Result] = {}
+_running: dict[str, Future[Result]] = {}
+
+
+def gather(labels: Iterable[str] | None = None, *, processes: int | None = None) -> None:
+    """Start claims in processes of their own, for a page that shows many; `ledger` waits for them.
+
+    Args:
+        labels: which claims; None means every claim of the book.
+        processes: how many at a time; None means one for each processor.
+    """
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    for label in registry() if labels is None else labels:
+        _running[label] = pool.submit(_apart, label)
+    pool.shutdown(wait=False)  # the processes end when all is done
+
+
+def _apart(label: str) -> Result:
+    """Run a claim in another process; its functions stay there, for they need not travel."""
+    result = run(get(label))
+    return replace(result, claim=Claim(label, result.claim.says))
+
+
 def _result(label: str) -> Result:
-    return run(get(label))
+    if label in _running:
+        _results[label] = replace(_running.pop(label).result(), claim=get(label))
+    elif label not in _results:
+        _results[label] = run(get(label))
+    return _results[label]
 
 
 def ledger(topic: str) -> Card:

@@ -1,46 +1,106 @@
+from . import init as init
 from .activations import (
     ELU as ELU,
+)
+from .activations import (
     GELU as GELU,
+)
+from .activations import (
     LeakyReLU as LeakyReLU,
+)
+from .activations import (
     LogSoftmax as LogSoftmax,
+)
+from .activations import (
     ReLU as ReLU,
-    SiLU as SiLU,
+)
+from .activations import (
     Sigmoid as Sigmoid,
+)
+from .activations import (
+    SiLU as SiLU,
+)
+from .activations import (
     Softmax as Softmax,
+)
+from .activations import (
     Tanh as Tanh,
+)
+from .activations import (
     elu as elu,
+)
+from .activations import (
     gelu as gelu,
+)
+from .activations import (
     leaky_relu as leaky_relu,
+)
+from .activations import (
     log_softmax as log_softmax,
+)
+from .activations import (
     relu as relu,
+)
+from .activations import (
     sigmoid as sigmoid,
+)
+from .activations import (
     silu as silu,
+)
+from .activations import (
     softmax as softmax,
+)
+from .activations import (
     tanh as tanh,
 )
-from . import init as init
-from .linear import (
-    Linear as Linear,
-    affine as affine,
+from .composition import (
+    MLP as MLP,
 )
 from .composition import (
     Identity as Identity,
-    MLP as MLP,
-    Parallel as Parallel,
-    Residual as Residual,
-    Sequential as Sequential,
-    Skip as Skip,
-    combine as combine,
-    mlp_parameters as mlp_parameters,
 )
-from .tracing import (
-    Edge as Edge,
-    Fork as Fork,
-    Graph as Graph,
-    Node as Node,
-    trace as trace,
+from .composition import (
+    Parallel as Parallel,
+)
+from .composition import (
+    Residual as Residual,
+)
+from .composition import (
+    Sequential as Sequential,
+)
+from .composition import (
+    Skip as Skip,
+)
+from .composition import (
+    combine as combine,
+)
+from .composition import (
+    mlp_parameters as mlp_parameters,
 )
 from .layernorm import (
     LayerNorm as LayerNorm,
+)
+from .layernorm import (
     layer_norm as layer_norm,
+)
+from .linear import (
+    Linear as Linear,
+)
+from .linear import (
+    affine as affine,
+)
+from .tracing import (
+    Edge as Edge,
+)
+from .tracing import (
+    Fork as Fork,
+)
+from .tracing import (
+    Graph as Graph,
+)
+from .tracing import (
+    Node as Node,
+)
+from .tracing import (
+    trace as trace,
 )

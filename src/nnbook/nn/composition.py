@@ -6,7 +6,7 @@ import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Self, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from .activations import ReLU
 from .linear import Linear
 
 COMBINE = ("sum", "mean", "concat")
+S = TypeVar("S", bound="Sequential")  # not Self, which run-time type checks do not know
 
 
 def combine(
@@ -184,7 +185,7 @@ class Sequential(nn.Module):
     def __add__(self, other: Sequential) -> Sequential:
         return Sequential(*self, *_listed(other))
 
-    def __iadd__(self, other: Sequential) -> Self:
+    def __iadd__(self: S, other: Sequential) -> S:
         return self.extend(_listed(other))
 
     def __mul__(self, times: int) -> Sequential:
@@ -192,23 +193,23 @@ class Sequential(nn.Module):
 
     __rmul__ = __mul__
 
-    def __imul__(self, times: int) -> Self:
+    def __imul__(self: S, times: int) -> S:
         return self.extend(list(self) * (_times(self, times) - 1))
 
-    def append(self, module: nn.Module) -> Self:
+    def append(self: S, module: nn.Module) -> S:
         """Add a module at the end."""
         name = str(len(self))
         check_free(type(self).__name__, name, self._modules)
         self.add_module(name, module)
         return self
 
-    def extend(self, sequential: Iterable[nn.Module]) -> Self:
+    def extend(self: S, sequential: Iterable[nn.Module]) -> S:
         """Add several modules at the end."""
         for module in list(sequential):
             self.append(module)
         return self
 
-    def insert(self, index: int, module: nn.Module) -> Self:
+    def insert(self: S, index: int, module: nn.Module) -> S:
         """Put a module before position ``index`` and number the modules anew."""
         if not isinstance(module, nn.Module):
             raise AssertionError(f"module should be of type: {nn.Module}")  # as torch

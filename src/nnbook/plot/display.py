@@ -90,7 +90,8 @@ def show(
             TeX: write letters and exponents as Unicode, such as σ(z) or x².
         alt: what those who do not see it need to know: one text, or one for each of several
             figures; None means `describe`, which reads it off the drawn data.
-        label: an anchor, so that prose can link to the figure.
+        label: an anchor, for addresses that end in ``#label``. For a link inside of the book put a
+            MyST target, ``(label)=``, before the cell instead.
 
     Returns:
         None inside Jupyter and the book; elsewhere the `Picture`.

@@ -1,69 +1,165 @@
 from .activations import (
     elu as elu,
+)
+from .activations import (
     elu_derivative as elu_derivative,
+)
+from .activations import (
     elu_vjp as elu_vjp,
+)
+from .activations import (
     gelu as gelu,
+)
+from .activations import (
     gelu_derivative as gelu_derivative,
+)
+from .activations import (
     gelu_vjp as gelu_vjp,
+)
+from .activations import (
     leaky_relu as leaky_relu,
+)
+from .activations import (
     leaky_relu_derivative as leaky_relu_derivative,
+)
+from .activations import (
     leaky_relu_vjp as leaky_relu_vjp,
+)
+from .activations import (
     log_softmax as log_softmax,
+)
+from .activations import (
     log_softmax_vjp as log_softmax_vjp,
+)
+from .activations import (
     log_sum_exp as log_sum_exp,
+)
+from .activations import (
     log_sum_exp_vjp as log_sum_exp_vjp,
+)
+from .activations import (
     relu as relu,
+)
+from .activations import (
     relu_derivative as relu_derivative,
+)
+from .activations import (
     relu_vjp as relu_vjp,
+)
+from .activations import (
     sigmoid as sigmoid,
+)
+from .activations import (
     sigmoid_derivative as sigmoid_derivative,
+)
+from .activations import (
     sigmoid_vjp as sigmoid_vjp,
+)
+from .activations import (
     silu as silu,
+)
+from .activations import (
     silu_derivative as silu_derivative,
+)
+from .activations import (
     silu_vjp as silu_vjp,
+)
+from .activations import (
     softmax as softmax,
+)
+from .activations import (
     softmax_vjp as softmax_vjp,
+)
+from .activations import (
     tanh as tanh,
+)
+from .activations import (
     tanh_derivative as tanh_derivative,
+)
+from .activations import (
     tanh_vjp as tanh_vjp,
-)
-from .denselayer import (
-    Operations as Operations,
-    count_operations as count_operations,
-    dense as dense,
-    dense_vjp as dense_vjp,
-    matmul as matmul,
-    matmul_loops as matmul_loops,
-    matmul_vjp as matmul_vjp,
-    mm_operations as mm_operations,
-)
-from .initial import (
-    he_normal as he_normal,
-    he_uniform as he_uniform,
-    xavier_normal as xavier_normal,
-    xavier_uniform as xavier_uniform,
-)
-from .linear import (
-    mm as mm,
-    mm_parameters as mm_parameters,
-    mm_vjp as mm_vjp,
 )
 from .approximation import (
     relu_interpolant as relu_interpolant,
+)
+from .approximation import (
     relu_network as relu_network,
+)
+from .approximation import (
     tent_network as tent_network,
 )
 from .composition import (
     Map as Map,
+)
+from .composition import (
     bind as bind,
+)
+from .composition import (
     identity as identity,
+)
+from .composition import (
     parallel as parallel,
+)
+from .composition import (
     residual as residual,
+)
+from .composition import (
     sequential as sequential,
+)
+from .denselayer import (
+    Operations as Operations,
+)
+from .denselayer import (
+    count_operations as count_operations,
+)
+from .denselayer import (
+    dense as dense,
+)
+from .denselayer import (
+    dense_vjp as dense_vjp,
+)
+from .denselayer import (
+    matmul as matmul,
+)
+from .denselayer import (
+    matmul_loops as matmul_loops,
+)
+from .denselayer import (
+    matmul_vjp as matmul_vjp,
+)
+from .denselayer import (
+    mm_operations as mm_operations,
+)
+from .initial import (
+    he_normal as he_normal,
+)
+from .initial import (
+    he_uniform as he_uniform,
+)
+from .initial import (
+    xavier_normal as xavier_normal,
+)
+from .initial import (
+    xavier_uniform as xavier_uniform,
 )
 from .layernorm import (
     layer_norm as layer_norm,
+)
+from .layernorm import (
     layer_norm_vjp as layer_norm_vjp,
+)
+from .layernorm import (
     ln_s as ln_s,
+)
+from .layernorm import (
     ln_s_vjp as ln_s_vjp,
+)
+from .linear import (
+    mm as mm,
+)
+from .linear import (
+    mm_parameters as mm_parameters,
+)
+from .linear import (
+    mm_vjp as mm_vjp,
 )

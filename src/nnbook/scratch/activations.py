@@ -16,6 +16,8 @@ from scipy.special import erfc
 from nnbook._check import check_choice
 
 Array = Float[np.ndarray, "*s"]
+Reduced = Float[np.ndarray, "*r"]
+"""One axis of `Array` has length 1."""
 Approximate = Literal["none", "tanh"]
 
 SLOPE = float(np.sqrt(8 / np.pi))
@@ -174,13 +176,13 @@ def gelu_vjp(v: Array, z: Array, approximate: Approximate = "none") -> Array:
     return v * gelu_derivative(z, approximate)  # *s, eq. act-vjp
 
 
-def log_sum_exp(z: Array, axis: int = -1) -> Array:
+def log_sum_exp(z: Array, axis: int = -1) -> Reduced:
     r"""Return :math:`\log \sum_i e^{z_i}` along an axis, which is kept with length 1."""
     top = _top(z, axis)
     return top + np.log(np.exp(z - top).sum(axis, keepdims=True))  # eq. act-logsumexp
 
 
-def log_sum_exp_vjp(v: Array, z: Array, axis: int = -1) -> Array:
+def log_sum_exp_vjp(v: Reduced, z: Array, axis: int = -1) -> Array:
     """Return the gradient of <v, log_sum_exp(z)>: v times softmax."""
     return v * softmax(z, axis)
 
@@ -211,5 +213,5 @@ def log_softmax_vjp(v: Array, z: Array, axis: int = -1) -> Array:
     return v - softmax(z, axis) * v.sum(axis, keepdims=True)  # *s, eq. act-logsoftmax
 
 
-def _top(z: Array, axis: int) -> Array:
+def _top(z: Array, axis: int) -> Reduced:
     return z.max(axis, keepdims=True, initial=-np.inf)  # initial: also for an axis of length 0
