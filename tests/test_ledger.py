@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 
@@ -16,14 +15,14 @@ from nnbook.claims import (
     became,
     claim,
     errata,
-    gather,
     ledger,
     refutation,
-    run,
+    refute,
+    verify,
 )
 from nnbook.claims import pages as rendering
 from nnbook.claims._core import TOPICS
-from nnbook.claims._run import Result
+from nnbook.claims.cards import MIME
 from nnbook.claims.domains import Scalar
 from nnbook.claims.statements import Statement
 
@@ -35,7 +34,6 @@ def little(monkeypatch):
     """Leave one claim, one refutation and three statements of the topic modules."""
     _core.registry()  # every file is loaded, so that none adds its claims later
     monkeypatch.setattr(_core, "_registry", {})
-    monkeypatch.setattr(rendering, "_results", {})
 
     @claim("mod-one", says=r"$a \cdot 1 = a$", given={"a": Scalar()})
     def one(a):
@@ -57,9 +55,10 @@ def little(monkeypatch):
 @pytest.mark.parametrize("page", ["ledger", "errata"])
 def test_a_page_has_a_section_for_every_topic_in_their_order(page):
     text = (BOOK / f"{page}.md").read_text()
-    calls = re.findall(r"^(ledger|became|errata)\(\"(\w+)\"\)$", text, re.MULTILINE)
-    kinds = ["ledger", "became"] if page == "ledger" else ["errata"]
-    assert calls == [(kind, topic) for topic in TOPICS.values() for kind in kinds]
+    calls = re.findall(r"^(became|errata)\(\"(\w+)\"\)$", text, re.MULTILINE)
+    calls += re.findall(r"^```\{claim-(ledger)\} (\w+)$", text, re.MULTILINE)
+    kinds = ["became", "ledger"] if page == "ledger" else ["errata"]
+    assert calls == [(kind, topic) for kind in kinds for topic in TOPICS.values()]
 
 
 def test_the_map_of_the_book_names_every_chapter():
@@ -90,32 +89,25 @@ def test_the_ledger_runs_the_claims(little):
         ledger("modules")
 
 
-def test_claims_run_apart_find_what_they_find_here(monkeypatch):
-    monkeypatch.setattr(rendering, "_results", {})
-    labels = ["mod-rank", "mod-snap", "mod-mates"]
-    gather(labels, processes=2)
-    assert sorted(rendering._running) == sorted(labels)
-    rank, snap, mates = (rendering._result(label) for label in labels)
-    assert rendering._running == {}
-    assert rank.claim is _core.get("mod-rank")
-    assert rank.cases == run(rank.claim).cases
-    assert snap.seen == run(snap.claim).seen
-    assert 0 < mates.worst < mates.allowed
-    assert mates.identities == ("n = 2", "n = 3", "n = 4")
+def test_the_ledger_takes_what_the_cards_say(little):
+    shown = {"mod-one": ["**cases** 7 drawn"], "mod-two": ["**refuted** at 1"]}
+    text = ledger("modules", shown).text
+    assert "- **cases** 7 drawn\n" in text
+    assert "- **refuted** at 1\n" in text
+    with pytest.raises(KeyError, match="mod-two"):
+        ledger("modules", {"mod-one": []})
 
 
-def test_what_was_gathered_is_not_run_again(little):
-    rendering._results["mod-one"] = Result(_core.get("mod-one"), cases=7)
-    assert "**cases** 7 drawn" in ledger("modules").text
-
-
-def test_an_error_of_another_process_arrives_here():
-    gather(["mod-nothing"], processes=1)
-    with pytest.raises(KeyError, match="no claim 'mod-nothing'"):
-        rendering._result("mod-nothing")
-    failure = pickle.loads(pickle.dumps(ClaimFailed("claim 'mod-x' is false")))
-    assert isinstance(failure, ClaimFailed)
-    assert "'mod-x' is false" in str(failure)
+def test_a_card_says_the_same_to_a_machine(little):
+    for card in (verify("mod-one"), refute("mod-two")):
+        bundle = card._repr_mimebundle_()
+        facts = bundle[MIME]
+        assert facts["lines"]
+        assert all(
+            line.removeprefix("**refuted** ") in bundle["text/markdown"] for line in facts["lines"]
+        )
+        assert f"- {facts['lines'][0]}" in ledger("modules").text
+    assert MIME not in became("modules")._repr_mimebundle_()
 
 
 def test_a_topic_without_claims_or_without_a_name_is_an_error(little):

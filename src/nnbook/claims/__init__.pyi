@@ -16,7 +16,6 @@ from .cards import refute as refute
 from .cards import verify as verify
 from .pages import became as became
 from .pages import errata as errata
-from .pages import gather as gather
 from .pages import ledger as ledger
 from .pages import summary as summary
 from .statements import Statement as Statement

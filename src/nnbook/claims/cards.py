@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ._core import ClaimFailed, get
 from ._outcomes import show
 from ._run import Result, run
 
+MIME = "application/vnd.nnbook.claim+json"
+"""The kind of the machine-readable half of a card, from which the ledger is made."""
+
 
 @dataclass(frozen=True)
 class Card:
-    """A piece of Markdown that a notebook renders."""
+    """A piece of Markdown that a notebook renders, and what it says for a machine."""
 
     text: str
+    facts: dict[str, Any] | None = None
 
-    def _repr_markdown_(self) -> str:
-        return self.text
+    def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
+        facts = {} if self.facts is None else {MIME: self.facts}
+        return {"text/markdown": self.text, "text/plain": self.text, **facts}
 
     def __repr__(self) -> str:
         return self.text
@@ -75,6 +81,11 @@ def found(result: Result) -> str:
     return f"Smallest counterexample found: {values}; {result.seen}."
 
 
+def lines(result: Result) -> list[str]:
+    """Return all that running a claim gave, one line of Markdown for each kind of evidence."""
+    return [f"**refuted** {found(result)}"] if result.claim.refutes else evidence(result)
+
+
 def verify(label: str) -> Card:
     """Run the claim and return its card.
 
@@ -93,9 +104,9 @@ def verify(label: str) -> Card:
     if claim.refutes:
         raise ClaimFailed(f"{label!r} is a refutation; show it by refute({label!r}).")
     result = run(claim)
-    lines = "\n".join(f"- {line}" for line in evidence(result))
-    body = f"{claim.says}\n\n{lines}\n\n{{ref}}`In the ledger <claim-{label}>`."
-    return _card(label, f"Checked: `{label}`", "claim claim-checked", body)
+    listed = "\n".join(f"- {line}" for line in lines(result))
+    body = f"{claim.says}\n\n{listed}\n\n{{ref}}`In the ledger <claim-{label}>`."
+    return _card(result, "Checked", body)
 
 
 def refute(label: str) -> Card:
@@ -115,7 +126,7 @@ def refute(label: str) -> Card:
     right = _right(claim.right)
     link = f"{{ref}}`In the ledger <claim-{label}>`."
     body = f"*False:* {claim.says}\n\n{found(result)}\n\n{right}{link}"
-    return _card(label, f"Refuted: `{label}`", "claim claim-refuted", body)
+    return _card(result, "Refuted", body)
 
 
 def _right(label: str | None) -> str:
@@ -125,5 +136,8 @@ def _right(label: str | None) -> str:
     return f"What is right: {where}. "
 
 
-def _card(label: str, title: str, kind: str, body: str) -> Card:
-    return Card(f"(card-{label})=\n::::{{admonition}} {title}\n:class: {kind}\n\n{body}\n::::\n")
+def _card(result: Result, word: str, body: str) -> Card:
+    label = result.claim.label
+    head = f"::::{{admonition}} {word}: `{label}`\n:class: claim claim-{word.lower()}"
+    facts = {"label": label, "lines": lines(result)}
+    return Card(f"(card-{label})=\n{head}\n\n{body}\n::::\n", facts)

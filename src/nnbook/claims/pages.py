@@ -4,74 +4,43 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing import get_context
+from collections.abc import Iterable, Mapping, Sequence
 
-from ._core import Claim, get, of_topic, registry
-from ._run import Result, run
-from .cards import Card, evidence, found
+from ._core import Claim, of_topic, registry
+from ._run import run
+from .cards import Card, lines
 from .statements import WITH_CLAIM, WITHOUT, Statement, statements
 
 KINDS = ("proof", "exact", "cases", "measured", "refuted")
 WRONG = ("refuted", "corrected", "conditional", "editorial")
 
 
-_results: dict[str, Result] = {}
-_running: dict[str, Future[Result]] = {}
-
-
-def gather(labels: Iterable[str] | None = None, *, processes: int | None = None) -> None:
-    """Start claims in processes of their own, for a page that shows many; `ledger` waits for them.
-
-    Args:
-        labels: which claims; None means every claim of the book.
-        processes: how many at a time; None means one for each processor.
-    """
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    for label in registry() if labels is None else labels:
-        _running[label] = pool.submit(_apart, label)
-    pool.shutdown(wait=False)  # the processes end when all is done
-
-
-def _apart(label: str) -> Result:
-    """Run a claim in another process; its functions stay there, for they need not travel."""
-    result = run(get(label))
-    return replace(result, claim=Claim(label, result.claim.says))
-
-
-def _result(label: str) -> Result:
-    if label in _running:
-        _results[label] = replace(_running.pop(label).result(), claim=get(label))
-    elif label not in _results:
-        _results[label] = run(get(label))
-    return _results[label]
-
-
-def ledger(topic: str) -> Card:
-    """Run every claim of a topic and return the list of what each asserts and how it is known.
+def ledger(topic: str, shown: Mapping[str, Sequence[str]] | None = None) -> Card:
+    """Return the list of what each claim of a topic asserts and how it is known.
 
     Args:
         topic: the name of the topic, such as ``"layernorm"``.
+        shown: for each label the lines of evidence on its card in the book; None means that every
+            claim is run now.
 
     Raises:
         ClaimFailed: if a claim does not hold.
         ValueError: if the topic has no claim.
+        KeyError: if ``shown`` lacks a claim of the topic.
     """
     claims = of_topic(topic)
     if not claims:
         raise ValueError(f"ledger: the topic {topic!r} has no claims.")
-    return Card("\n".join(_entry(c) for c in claims))
+    return Card(
+        "\n".join(_entry(c, lines(run(c)) if shown is None else shown[c.label]) for c in claims)
+    )
 
 
-def _entry(claim: Claim) -> str:
+def _entry(claim: Claim, evidence: Sequence[str]) -> str:
     """Return a claim as a term and its description, with a target that cards link to."""
-    result = _result(claim.label)
     false = "*False:* " if claim.refutes else ""
-    lines = [f"**refuted** {found(result)}"] if claim.refutes else evidence(result)
     term = f"[]{{#claim-{claim.label}}} {{ref}}`{claim.label} <card-{claim.label}>`"
-    return _item(term, false + claim.says, *(f"- {line}" for line in lines))
+    return _item(term, false + claim.says, *(f"- {line}" for line in evidence))
 
 
 def _item(term: str, *lines: str) -> str:
