@@ -131,6 +131,7 @@ def test_a_server_without_ranges_starts_anew(server, tmp_path) -> None:
     server.ranges = False
     (tmp_path / "file.part").write_bytes(BODY[:250_000])
     fetch([f"{server.url}/file"], tmp_path / "file", HASH, patience=FAST)
+    assert len(server.requests) == 1  # what came was not added to the part
     assert (tmp_path / "file").read_bytes() == BODY
 
 
