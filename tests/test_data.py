@@ -379,6 +379,7 @@ def with_bytes(start: int, new: bytes) -> Callable[[bytes], bytes]:
         ("train images", lambda b: b[:-4], "cut off or damaged"),
         ("test images", lambda b: b[:60] + bytes([b[60] ^ 255]) + b[61:], "cut off or damaged"),
         ("train images", lambda b: b[:2] + b"nonsense", "cut off or damaged"),
+        ("train labels", lambda b: b[:10] + b"\xff" + b[11:], "cut off or damaged .*invalid block"),
         ("train images", lambda b: b"hello", "it starts with 68 65 6c 6c; wanted 00 00 08 03"),
         ("train labels", with_bytes(2, b"\x0d"), "it starts with 00 00 0d 01; wanted 00 00 08 01"),
         ("train labels", with_bytes(3, b"\x03"), "it starts with 00 00 08 03; wanted 00 00 08 01"),

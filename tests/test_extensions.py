@@ -104,6 +104,7 @@ def test_only_the_icons_that_are_named_are_kept():
     css = '.fa-list:before{content:"\\f03a"}.fa-x:before,.fa-y:before{content:"\\f00d"}'
     assert slim.used_icons(css, '<i class="fas fa-y">', "") == {0xF00D}
     assert slim.used_icons(css, "", '.a:after{content:"\\f123"}') == {0xF123}
+    assert slim.used_icons(css, "fa-list", '.a:after{content:"\\f123"}') == {0xF03A, 0xF123}
 
 
 def test_a_download_is_the_same_in_every_build_and_keeps_its_outputs():
@@ -148,6 +149,7 @@ def test_the_source_map_names_the_right_lines(blanks):
     # MyST-NB adds 2 to the number of a piece of text: 1 to count from one, 1 for a blank line
     starts = notebook.metadata["source_map"]
     assert [lines[starts[0] + 1], lines[starts[2] + 1]] == ["# Title", "Text"]
+    assert lines[starts[1] - 1] == "```{code-cell}"
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_a_card_says_the_same_to_a_machine(little):
 def test_a_topic_without_claims_or_without_a_name_is_an_error(little):
     with pytest.raises(ValueError, match="the topic 'layernorm' has no claims"):
         ledger("layernorm")
-    with pytest.raises(KeyError, match="no topic 'modul'; there are: modules, "):
-        ledger("modul")
+    with pytest.raises(KeyError, match="no topic 'nothing'; there are: modules, "):
+        ledger("nothing")
 
 
 def test_each_statement_is_listed_with_its_verdict_and_reason(little):

@@ -643,8 +643,9 @@ def test_heatmap_has_row_0_on_top() -> None:
 
 
 def test_heatmap_of_both_signs_is_centred_at_0() -> None:
-    picture = plot.heatmap(np.array([[-1.0, 3.0]])).get_images()[0]
-    assert (picture.norm.vmin, picture.norm.vmax) == (-3.0, 3.0)
+    for values in ([[-1.0, 3.0]], [[-3.0, 1.0]]):
+        picture = plot.heatmap(np.array(values)).get_images()[0]
+        assert (picture.norm.vmin, picture.norm.vmax) == (-3.0, 3.0)
     assert picture.get_cmap().name == "nnbook-diverging-light"
     assert plot.heatmap(np.array([[-1.0, 3.0]]), diverging=False).get_images()[0].norm.vmin == -1
 

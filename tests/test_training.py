@@ -337,6 +337,8 @@ def stop_on(values: list[float], **options) -> tuple[History, nn.Module, list[di
         ({"patience": 2, "min_delta": 1.0}, [5.0, 4.0, 4.0, 1.0], 3, 2),
         ({"patience": 1, "mode": "max"}, [0.1, 0.3, 0.2, 0.9], 3, 2),
         ({"patience": 2}, [5.0, float("nan"), float("nan"), 1.0], 3, 1),
+        ({"patience": 3}, [float("nan"), 2.0, 3.0, 1.0], 4, 4),
+        ({"patience": 2}, [float("nan"), 2.0, 3.0, 4.0], 4, 2),
     ],
 )
 def test_early_stopping(options, values, epochs, best) -> None:
@@ -583,6 +585,10 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         ({"scheduler": "step"}, "scheduler=None, this one has scheduler='StepLR'"),
         ({"early_stopping": EarlyStopping(2)}, "keep_best=False, this one has keep_best=True"),
         ({"optimizer": "adamw"}, "another model or optimizer"),
+        (
+            {"early_stopping": EarlyStopping(2, monitor="loss", restore_best=False)},
+            "monitor='val_loss', this one has monitor='loss'",
+        ),
     ]:
         with pytest.raises(ValueError, match=match):
             resumable(path, 2, **changes)

@@ -32,8 +32,8 @@ def lipschitz(W: Array, b: Array, x: Array, y: Array) -> Outcome:
 @claim(
     "mm-injective",
     says=r"$\norm{\MM(x) - \MM(y)} \ge \sigma_m \norm{x - y}$ with $\sigma_m$ the $m$-th singular "
-    r"value of $W$ (0 if $n < m$), and equality occurs. So different inputs always give "
-    r"different outputs if and only if $W$ has rank $m$.",
+    r"value of $W$ (0 if $n < m$), with equality for some $x \ne y$. So different inputs always "
+    r"give different outputs if and only if $W$ has rank $m$.",
     proof=True,
     given={**MAP, "x": Vector("m"), "y": Vector("m")},
     also=[{"W": np.zeros((1, 2)), "b": np.ones(1), "x": np.ones(2), "y": np.zeros(2)}],
@@ -75,9 +75,10 @@ def lowrank(A: Array, B: Array, b: Array, z: Array, r: int) -> Outcome:
     "mm-projection",
     says=r"The outputs $Wz$ fill a space of dimension $\operatorname{rank} W \le \min(n, m)$. "
     r"$P$ is a projection, $P^2 = P$, exactly when it leaves each $Pz$ where it is; "
-    r"$P = a a^\top / a^\top a$ is one, and $cP$ is none for $c \ne 0, 1$.",
+    r"$P = a a^\top / a^\top a$ is one, and $cP$ is none for $c \ne 0, 1$: $(cP)^2 - cP$ has the "
+    r"length $\lvert c^2 - c \rvert$.",
     proof=True,
-    given={"W": Matrix("n", "m"), "a": Vector(1, 5, nonzero=True), "c": Scalar(1.1, 9)},
+    given={"W": Matrix("n", "m"), "a": Vector(1, 5, nonzero=True), "c": Scalar(-9, 9)},
 )
 def projection(W: Array, a: Array, c: float) -> Outcome:
     P = np.outer(a, a) / (a @ a)
@@ -85,5 +86,5 @@ def projection(W: Array, a: Array, c: float) -> Outcome:
     return All(
         AtMost(np.linalg.matrix_rank(np.round(W)), min(W.shape), tol=0.0),
         Close(P @ P, P),
-        Close(gap, c * c - c),
+        Close(gap, abs(c * c - c)),
     )

@@ -222,8 +222,8 @@ def interp_exact() -> list[tuple[str, Any]]:
     chord = (1 - t) * f(x) + t * f(x + h)
     gap = chord - f(x + t * h)
     return [
-        ("the gap of a parabola is t(1 - t) h^2 f''/2", gap - t * (1 - t) * h**2 * p),
-        ("in the middle it is h^2 f''/8", gap.subs(t, sp.Rational(1, 2)) - h**2 * 2 * p / 8),
+        ("the gap of a parabola is t(1 − t) h² f″/2", gap - t * (1 - t) * h**2 * p),
+        ("in the middle it is h² f″/8", gap.subs(t, sp.Rational(1, 2)) - h**2 * 2 * p / 8),
     ]
 
 

@@ -113,7 +113,7 @@ def chain_exact() -> list[tuple[str, Any]]:
     inner = dict(zip((u, v, w), f, strict=True))
     left = g.subs(inner).jacobian([x, y])
     right = g.jacobian([u, v, w]).subs(inner) * f.jacobian([x, y])
-    return [("a map of R^2 to R^3 to R^2", (left - right).expand())]
+    return [("maps R² → R³ → R²", (left - right).expand())]
 
 
 @claim(

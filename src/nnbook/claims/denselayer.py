@@ -132,10 +132,10 @@ def operations(W: Array, b: Array, z: Array, V: Array) -> Outcome:
 
 @claim(
     "den-embedding",
-    says=r"Row $i$ of a table $E \in \R^{V \times d}$ is the product of the one-hot vector $e_i$ "
-    r"with $E$, bit for bit; the product takes $Vd$ multiplications, looking up takes none.",
+    says=r"Row $i$ of a table $E \in \R^{N \times d}$ is the product of the one-hot vector $e_i$ "
+    r"with $E$, without rounding; the product takes $Nd$ multiplications, looking up takes none.",
     proof=True,
-    given={"E": Matrix("V", "d"), "k": Size(0, 5)},
+    given={"E": Matrix("N", "d"), "k": Size(0, 5)},
 )
 def embedding(E: Array, k: int) -> Outcome:
     i = k % len(E)

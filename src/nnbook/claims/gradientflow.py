@@ -150,8 +150,8 @@ def saturation_libraries() -> Outcome:
 
     sigmoids = (scratch.sigmoid, tensor(nn.sigmoid), tensor(torch.sigmoid), special.expit)
     tanhs = (scratch.tanh, tensor(nn.tanh), tensor(torch.tanh), np.tanh)
-    s = np.array([first_one(f, 16, 18) for f in sigmoids])
-    t = np.array([first_one(f, 8, 12) for f in tanhs])
+    s = np.array([first_one(f, 16.0, 18.0) for f in sigmoids])
+    t = np.array([first_one(f, 8.0, 12.0) for f in tanhs])
     return Holds(
         ((s > 16.6) & (s < 17.4)).all() and ((t > 8.3) & (t < 10.1)).all(),
         f"sigmoid {s}, tanh {t}",
@@ -186,7 +186,7 @@ def dead(X: Mat, w: Vec, v: Vec) -> Outcome:
         gz = scratch.relu_vjp(v, X @ w + b)
         w, b = w - 0.1 * X.T @ gz, b - 0.1 * gz.sum()
     return All(
-        Equal(X.T @ gz, 0 * w), Equal(gz.sum(), 0.0), AtMost(scratch.relu(X @ w + b), 0, tol=0)
+        Equal(X.T @ gz, 0 * w), Equal(gz.sum(), 0.0), AtMost(scratch.relu(X @ w + b), 0, tol=0.0)
     )
 
 

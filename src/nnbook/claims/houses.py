@@ -37,8 +37,8 @@ def tax_by_brackets(income: float) -> float:
     "hou-prices",
     says=r"The table's prices under the three models are 272000, 241750, 212500; 219000, 201500, "
     r"185000; 373000, 318000, 264000; 185000, 176250, 167900. With all features doubled each is "
-    r"$2P - b$. The area has the smallest weight in every model and, in every price, the largest "
-    r"contribution: between 0.35 and 0.81 of it.",
+    r"$2P - b$. The area has the smallest weight in every model, in absolute value, and the "
+    r"largest contribution to every price: between 0.35 and 0.81 of it.",
 )
 def house() -> Outcome:
     table = houses()

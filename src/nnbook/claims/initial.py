@@ -173,8 +173,8 @@ def train_equal_units(X: Array, y: Array, w: Array, c: float, steps: int = 5) ->
 
 @claim(
     "ini-symmetry",
-    says=r"If two hidden units have the same incoming weights, bias and outgoing weights, then "
-    r"their gradients are equal, and they stay equal under every gradient step.",
+    says=r"If two hidden units of a layer have the same incoming weights, bias and outgoing "
+    r"weights, then their gradients are equal, and they stay equal under every gradient step.",
     proof=True,
     given={
         "X": Matrix("B", "m", lo=-2, hi=2),
