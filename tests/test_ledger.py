@@ -22,7 +22,7 @@ from nnbook.claims import (
 )
 from nnbook.claims import pages as rendering
 from nnbook.claims._core import TOPICS
-from nnbook.claims.cards import MIME
+from nnbook.claims.cards import FACTS
 from nnbook.claims.domains import Scalar
 from nnbook.claims.statements import Statement
 
@@ -100,14 +100,14 @@ def test_the_ledger_takes_what_the_cards_say(little):
 
 def test_a_card_says_the_same_to_a_machine(little):
     for card in (verify("mod-one"), refute("mod-two")):
-        bundle = card._repr_mimebundle_()
-        facts = bundle[MIME]
+        bundle, metadata = card._repr_mimebundle_()
+        facts = metadata[FACTS]
         assert facts["lines"]
         assert all(
             line.removeprefix("**refuted** ") in bundle["text/markdown"] for line in facts["lines"]
         )
         assert f"- {facts['lines'][0]}" in ledger("modules").text
-    assert MIME not in became("modules")._repr_mimebundle_()
+    assert became("modules")._repr_mimebundle_()[1] == {}
 
 
 def test_a_topic_without_claims_or_without_a_name_is_an_error(little):

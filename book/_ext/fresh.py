@@ -156,7 +156,7 @@ class Freshness:
         unknown = [f"it started {p}" for p in seen["processes"]]
         files = self.store.dependencies(seen)
         language = dict(notebook.metadata.get("language_info", {}))
-        entry = Entry(run.page.key, files, unknown, cells, run.seconds, language)
+        entry = Entry(run.page.key, files, unknown, cells, run.seconds, language, time.time())
         self.entries[name] = entry
         if run.error:
             return
@@ -187,7 +187,7 @@ class Freshness:
             cell["outputs"] = [nbformat.from_dict(o) for o in kept["outputs"]]  # type: ignore[no-untyped-call]
         notebook.metadata["language_info"] = nbformat.from_dict(entry.language)  # type: ignore[no-untyped-call]
         return {
-            "mtime": time.time(),
+            "mtime": entry.when,
             "runtime": entry.seconds,
             "method": "executed" if run else "kept",
             "succeeded": not (run and run.error),

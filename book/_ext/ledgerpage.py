@@ -14,7 +14,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
-from nnbook.claims.cards import MIME
+from nnbook.claims.cards import FACTS
 from nnbook.claims.pages import ledger
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def cards(outputs: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Return the lines of evidence of each card among the outputs of a page.
 
-    >>> cards([{"data": {MIME: {"label": "a-b", "lines": ["proof"]}}}, {"text": "no card"}])
+    >>> cards([{"metadata": {FACTS: {"label": "a-b", "lines": ["proof"]}}}, {"text": "no card"}])
     {'a-b': ['proof']}
     """
-    facts = (output.get("data", {}).get(MIME) for output in outputs)
+    facts = (output.get("metadata", {}).get(FACTS) for output in outputs)
     return {fact["label"]: fact["lines"] for fact in facts if fact}
 
 

@@ -17,13 +17,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
 from store import gpu
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
-NAMES = ("torch", "numpy", "matplotlib", "nnbook")
+NAMES = ("nnbook", "torch", "numpy", "scipy", "matplotlib", "scikit-learn", "sympy", "hypothesis")
+BUILDERS = ("jupyter-book", "sphinx", "myst-nb")
 
 
 def commit(root: Path) -> str:
@@ -48,7 +52,9 @@ def about(app: Sphinx) -> dict[str, Any]:
         "commit": app.config.provenance_commit,
         "profile": os.environ.get("NNBOOK_PROFILE", "quick"),
         "device": ", ".join(gpu()) or "cpu",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in NAMES},
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in (*NAMES, *BUILDERS)},
     }
 
 
@@ -114,9 +120,53 @@ def name_commit(app: Sphinx, config: Config) -> None:
     config["provenance_commit"] = commit(Path(app.srcdir))
 
 
+class BuildStatus(SphinxDirective):
+    """What a build was made with; with ``bench``, what builds cost when last measured."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Write the table as Markdown and let the page's parser read it."""
+        app = self.env.app
+        text = bench(app) if self.arguments else table(about(app))
+        box = nodes.container()
+        source, line = self.get_source_info()
+        self.state.nested_parse(StringList(text.splitlines(), source), line, box)
+        return [box]
+
+
+def table(facts: dict[str, Any]) -> str:
+    """Return the facts of a build as a Markdown table.
+
+    >>> print(table({"commit": "abc", "versions": {"numpy": "2"}}))
+    | | |
+    |---|---|
+    | commit | abc |
+    | numpy | 2 |
+    """
+    rows = {k: v for k, v in facts.items() if k != "versions"} | facts["versions"]
+    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+
+
+def bench(app: Sphinx) -> str:
+    """Return the last measurement of builds on this machine as a Markdown table."""
+    path = Path(app.outdir).resolve().parent / "bench-build.json"
+    if not path.exists():
+        return "Not measured on this machine; `make bench-build` does it."
+    measured = json.loads(path.read_text("utf-8"))
+    head = f"On {measured['cores']} cores, measured side by side in one run:\n\n"
+    rows = ["| build | seconds | pages executed | times faster |", "|---|---|---|---|"]
+    rows += [
+        f"| {r['build']} | {r['seconds']:.1f} | {r['pages executed']} | {r['times faster']:.1f} |"
+        for r in measured["rows"]
+    ]
+    return head + "\n".join(rows)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the box to each page."""
     app.add_config_value("provenance_commit", "", "html")
+    app.add_directive("build-status", BuildStatus)
     app.connect("config-inited", name_commit)
     app.connect("html-page-context", add_box)
     app.connect("build-finished", write, priority=600)

@@ -23,7 +23,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 # settings of the build itself, which no output depends on
 NOT_OUTPUTS = {"NNBOOK_COMMIT", "NNBOOK_JOBS", "NNBOOK_BOOK"}
 DEFAULTS = {"NNBOOK_PROFILE": "quick", "NNBOOK_DEVICE": "auto"}
@@ -41,6 +41,7 @@ class Entry:
         cells: for each code cell its execution count and its outputs.
         seconds: how long the page ran.
         language: the kernel's language_info.
+        when: the time at which it had run, in seconds since 1970.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Entry:
     cells: list[dict[str, Any]]
     seconds: float
     language: dict[str, Any] = field(default_factory=dict)
+    when: float = 0.0
     format: int = FORMAT
 
 

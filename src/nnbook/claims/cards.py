@@ -9,8 +9,8 @@ from ._core import ClaimFailed, get
 from ._outcomes import show
 from ._run import Result, run
 
-MIME = "application/vnd.nnbook.claim+json"
-"""The kind of the machine-readable half of a card, from which the ledger is made."""
+FACTS = "nnbook_claim"
+"""Where the metadata of an output hold what a card says for a machine; the ledger is made from it."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Card:
     text: str
     facts: dict[str, Any] | None = None
 
-    def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
-        facts = {} if self.facts is None else {MIME: self.facts}
-        return {"text/markdown": self.text, "text/plain": self.text, **facts}
+    def _repr_mimebundle_(self, **options: object) -> tuple[dict[str, str], dict[str, Any]]:
+        facts = {} if self.facts is None else {FACTS: self.facts}
+        return {"text/markdown": self.text, "text/plain": self.text}, facts
 
     def __repr__(self) -> str:
         return self.text

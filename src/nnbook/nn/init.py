@@ -52,7 +52,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     """Return fan in and fan out of a weight: how many numbers each output and each input touches.
 
     Args:
-        shape: (out, in, *kernel), as ``torch.nn`` stores weights.
+        shape: ``(out, in, *kernel)``, as ``torch.nn`` stores weights.
 
     Raises:
         ValueError: if there are fewer than two axes.

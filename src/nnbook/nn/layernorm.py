@@ -123,7 +123,7 @@ def layer_norm(
     of two to four.
 
     Args:
-        input: samples, of shape (*batch, *normalized_shape).
+        input: samples, of shape ``(*batch, *normalized_shape)``.
         normalized_shape: the shape of the axes that one mean and one variance are taken over.
         weight: gamma, of the shape ``normalized_shape``; None means 1.
         bias: beta, likewise; None means 0.
@@ -182,7 +182,7 @@ class LayerNorm(nn.Module):
         dtype: the dtype of the parameters.
 
     Shape:
-        - Input: (*batch, *normalized_shape)
+        - Input: ``(*batch, *normalized_shape)``
         - Output: the same.
 
     Raises:

@@ -62,8 +62,8 @@ class Linear(nn.Module):
         dtype: the type of the parameters.
 
     Shape:
-        - Input: (*, in_features), with any axes in front, or none.
-        - Output: (*, out_features).
+        - Input: ``(*, in_features)``, with any axes in front, or none.
+        - Output: ``(*, out_features)``.
 
     Examples:
         >>> import torch
