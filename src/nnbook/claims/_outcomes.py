@@ -125,7 +125,7 @@ class Holds:
 
 @dataclass(frozen=True)
 class AtMost:
-    """Every entry of ``value`` is at most ``bound``, up to ``tol`` relative to max(1, abs(bound))."""
+    """Every entry of ``value`` is at most ``bound``, up to ``tol`` times max(1, abs(bound))."""
 
     value: Any
     bound: Any

@@ -10,7 +10,7 @@ from ._outcomes import show
 from ._run import Result, run
 
 FACTS = "nnbook_claim"
-"""Where the metadata of an output hold what a card says for a machine; the ledger is made from it."""
+"""Where the metadata of an output hold what a card says for a machine, for the ledger."""
 
 
 @dataclass(frozen=True)
