@@ -161,6 +161,7 @@ def example() -> plt.Figure:
     ax.plot([0, 1], [0, 1], marker="s", label="line")
     ax.axhline(0.5, color="k")
     ax.bar([0, 1], [0.2, 0.4], edgecolor="white", label="bars", alpha=0.5)
+    ax.bar([2], [0.3], edgecolor="none", alpha=0.5)
     ax.scatter([0, 1], [1, 0], color=["C2", "C3"], edgecolors="none")
     ax.annotate("here", (0.5, 0.5), (0.2, 0.8), arrowprops={"arrowstyle": "->"})
     ax.text(0.1, 0.9, "boxed", bbox={"facecolor": plot.colors()["paper"]})
@@ -207,6 +208,15 @@ def test_there_and_back_again() -> None:
     same_ink = {"#000000": house["ink"], "#ffffff": house["paper"]}
     assert colors_of(fig) == [(same_ink.get(color, color), alpha) for color, alpha in before]
     assert [alpha for _, alpha in dark] == [alpha for _, alpha in before]
+
+
+def test_arrows_and_boxes_of_texts_change_too() -> None:
+    fig = example()
+    recolor.set_theme(fig, "dark")
+    boxed, arrow = sorted(fig.axes[0].texts, key=lambda text: hasattr(text, "arrow_patch"))
+    house = plot.colors("dark")
+    assert to_hex(arrow.arrow_patch.get_edgecolor()) == house["ink"]
+    assert to_hex(boxed.get_bbox_patch().get_facecolor()) == house["paper"]
 
 
 def test_foreign_colours_stay() -> None:
