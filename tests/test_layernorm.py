@@ -146,6 +146,18 @@ def test_float32_at_a_mean_of_a_million_is_as_good_as_torch(rng):
     assert max(numpy) <= 1.5 * max(errors[1])
 
 
+@pytest.mark.parametrize("m", [768, 2**16, 2**16 + 1, 2**20])
+def test_float32_rows_of_many_numbers_are_right(m):
+    x = torch.randn(3, m)
+    exact = fused(x.double(), (m,))
+    got = nn.layer_norm(x, (m,))
+    assert got.dtype == torch.float32
+    assert (got - exact).abs().max() < 4e-6
+    x.requires_grad_()
+    (grad,) = torch.autograd.grad(nn.layer_norm(x, (m,)), x, torch.randn(3, m))
+    assert grad.dtype == torch.float32
+
+
 @given(st.floats(-1e3, 1e3), st.integers(1, 6))
 def test_a_constant_row_gives_beta(value, m):
     x, beta = np.full((2, m), value), np.linspace(-1, 1, m)
