@@ -304,6 +304,14 @@ def test_the_same_figure_has_the_same_bytes() -> None:
     assert one.light != other.light != one.dark != one.light
 
 
+def test_ticks_that_were_never_drawn_change_their_colour_too() -> None:
+    table = np.arange(-3.0, 3.0).reshape(2, 3)
+    fresh, drawn = (plot.heatmap(table, value_label="v") for _ in range(2))
+    drawn.get_figure().canvas.draw()
+    one, two = (make_picture(ax, caption="C.").panels[0] for ax in (fresh, drawn))
+    assert one.dark == two.dark
+
+
 def test_bytes_do_not_depend_on_the_process() -> None:
     code = """
 import matplotlib; matplotlib.use("agg")
