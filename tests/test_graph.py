@@ -247,6 +247,8 @@ def test_what_is_not_a_plain_composition_is_one_node():
     graph = trace(model, draw_input())
     assert [n.operation for n in graph.nodes[1:-1]] == ["Twice", "Scaled", "LayerNorm"]
     assert graph.parameters == sum(p.numel() for p in model.parameters())
+    opened = trace(tnn.Sequential(Linear(WIDTH, 2), ReLU()), draw_input())
+    assert [n.operation for n in opened.nodes[1:-1]] == ["Linear", "ReLU"]
     alone = trace(tnn.GELU(), draw_input())
     assert [n.name for n in alone.nodes] == ["input", "", "output"]
 
