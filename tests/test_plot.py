@@ -312,7 +312,7 @@ def test_ticks_that_were_never_drawn_change_their_colour_too() -> None:
     assert one.dark == two.dark
 
 
-def test_bytes_do_not_depend_on_the_process() -> None:
+def test_bytes_do_not_depend_on_the_process(tmp_path) -> None:
     code = """
 import matplotlib; matplotlib.use("agg")
 import hashlib, matplotlib.pyplot as plt
@@ -326,7 +326,7 @@ print(hashlib.sha256(make_picture(fig, "C.", "A.")._repr_html_().encode()).hexdi
     runs = [
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/", "MPLCONFIGDIR": "/tmp"},
+            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/", "MPLCONFIGDIR": str(tmp_path)},
             capture_output=True,
             check=True,
             text=True,
