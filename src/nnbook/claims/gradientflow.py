@@ -80,8 +80,8 @@ def differentiable_needed() -> Outcome:
 @claim(
     "flow-step",
     says=r"With the step function $\1\{z > 0\}$ as activation, the gradient of any loss of "
-    r"the outputs with respect to every weight before a step is 0 wherever it exists, so gradient "
-    r"descent never moves these weights.",
+    r"the outputs for finitely many samples with respect to every weight before a step is 0 "
+    r"wherever it exists, so gradient descent never moves these weights.",
     proof=True,
     given={"W": Matrix("n", "m", lo=-2, hi=2), "x": Vector("m"), "u": Vector("n")},
     cases=50,
@@ -276,7 +276,8 @@ def large_step(seed: int) -> float:
 )
 def flow(x: Vec, v: Vec, s: float, t: float) -> Outcome:
     # layers 3-2-2; each entry takes few values, all of which are tried: an exact expectation.
-    # Atoms do no harm as long as no z is 0: the last digits of x and the irrational a and c see to that.
+    # Atoms do no harm as long as no z is 0, which the last digits of x and the irrational a and c
+    # see to.
     x = x + np.array([0.1234567, 0.2718281, 0.3141593])
     signs = np.array(list(itertools.product((-s, s), repeat=6)))
     first = signs.reshape(-1, 1, 2, 3)
