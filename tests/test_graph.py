@@ -220,7 +220,9 @@ def test_a_shared_module_is_counted_once():
     )
     seen = [(n.name, n.parameters, n.shared) for n in graph.nodes if n.operation == "Linear"]
     assert seen == [("0", 12, None), ("2.f", 0, "0"), ("3.0", 12, None), ("3.1", 0, "3.0")]
-    assert graph.nodes[1].low != graph.nodes[3].low  # each use has its own activations
+    first, second = (graph.nodes[i].low for i in (1, 3))  # each use has its own activations
+    y = shared(draw_input())
+    close([first, second], [y.min().item(), shared(y.relu()).min().item()], 1e-6, 1e-6)
     assert graph.parameters == 24
 
 
@@ -245,6 +247,8 @@ def test_what_is_not_a_plain_composition_is_one_node():
     graph = trace(model, draw_input())
     assert [n.operation for n in graph.nodes[1:-1]] == ["Twice", "Scaled", "LayerNorm"]
     assert graph.parameters == sum(p.numel() for p in model.parameters())
+    opened = trace(tnn.Sequential(Linear(WIDTH, 2), ReLU()), draw_input())
+    assert [n.operation for n in opened.nodes[1:-1]] == ["Linear", "ReLU"]
     alone = trace(tnn.GELU(), draw_input())
     assert [n.name for n in alone.nodes] == ["input", "", "output"]
 

@@ -16,6 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nnbook import nn, scratch
 
 fused = torch.nn.functional.layer_norm
+# torch itself calls what it deprecates when it sets up the forward mode
+FORWARD_MODE = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 # (axes in front, normalized shape): all lengths distinct, one number in a row, an empty batch
 CASES = [((), (5,)), ((4,), (1,)), ((3,), (2,)), ((2,), (3,)), ((2, 3), (4,)), ((5,), (2, 3))]
 CASES += [((0,), (4,)), ((), (3, 2)), ((2,), (3, 1, 4)), ((7, 2), (64,))]
@@ -144,6 +146,20 @@ def test_float32_at_a_mean_of_a_million_is_as_good_as_torch(rng):
         float32_error(lambda x: scratch.ln_s(x, 1e-5), 1e6, np.random.default_rng(s)) for s in seeds
     ]
     assert max(numpy) <= 1.5 * max(errors[1])
+
+
+@FORWARD_MODE
+@pytest.mark.parametrize("m", [768, 2**16, 2**16 + 1, 2**20])
+def test_float32_rows_of_many_numbers_are_right(m):
+    x = torch.randn(3, m)
+    exact = fused(x.double(), (m,))
+    got = nn.layer_norm(x, (m,))
+    assert got.dtype == torch.float32
+    assert (got - exact).abs().max() < 4e-6
+    x.requires_grad_()
+    (grad,) = torch.autograd.grad(nn.layer_norm(x, (m,)), x, torch.randn(3, m))
+    _, pushed = torch.func.jvp(lambda x: nn.layer_norm(x, (m,)), (x.detach(),), (exact.float(),))
+    assert grad.dtype == pushed.dtype == torch.float32
 
 
 @given(st.floats(-1e3, 1e3), st.integers(1, 6))
@@ -301,10 +317,6 @@ def test_half_precision_is_torchs_within_one_rounding(dtype, wide):
 
 
 # derivatives of every order
-
-
-# torch itself calls what it deprecates when it sets up the forward mode
-FORWARD_MODE = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
 
 @FORWARD_MODE

@@ -161,6 +161,7 @@ def example() -> plt.Figure:
     ax.plot([0, 1], [0, 1], marker="s", label="line")
     ax.axhline(0.5, color="k")
     ax.bar([0, 1], [0.2, 0.4], edgecolor="white", label="bars", alpha=0.5)
+    ax.bar([2], [0.3], edgecolor="none", alpha=0.5)
     ax.scatter([0, 1], [1, 0], color=["C2", "C3"], edgecolors="none")
     ax.annotate("here", (0.5, 0.5), (0.2, 0.8), arrowprops={"arrowstyle": "->"})
     ax.text(0.1, 0.9, "boxed", bbox={"facecolor": plot.colors()["paper"]})
@@ -207,6 +208,15 @@ def test_there_and_back_again() -> None:
     same_ink = {"#000000": house["ink"], "#ffffff": house["paper"]}
     assert colors_of(fig) == [(same_ink.get(color, color), alpha) for color, alpha in before]
     assert [alpha for _, alpha in dark] == [alpha for _, alpha in before]
+
+
+def test_arrows_and_boxes_of_texts_change_too() -> None:
+    fig = example()
+    recolor.set_theme(fig, "dark")
+    boxed, arrow = sorted(fig.axes[0].texts, key=lambda text: hasattr(text, "arrow_patch"))
+    house = plot.colors("dark")
+    assert to_hex(arrow.arrow_patch.get_edgecolor()) == house["ink"]
+    assert to_hex(boxed.get_bbox_patch().get_facecolor()) == house["paper"]
 
 
 def test_foreign_colours_stay() -> None:
@@ -294,7 +304,15 @@ def test_the_same_figure_has_the_same_bytes() -> None:
     assert one.light != other.light != one.dark != one.light
 
 
-def test_bytes_do_not_depend_on_the_process() -> None:
+def test_ticks_that_were_never_drawn_change_their_colour_too() -> None:
+    table = np.arange(-3.0, 3.0).reshape(2, 3)
+    fresh, drawn = (plot.heatmap(table, value_label="v") for _ in range(2))
+    drawn.get_figure().canvas.draw()
+    one, two = (make_picture(ax, caption="C.").panels[0] for ax in (fresh, drawn))
+    assert one.dark == two.dark
+
+
+def test_bytes_do_not_depend_on_the_process(tmp_path) -> None:
     code = """
 import matplotlib; matplotlib.use("agg")
 import hashlib, matplotlib.pyplot as plt
@@ -308,7 +326,7 @@ print(hashlib.sha256(make_picture(fig, "C.", "A.")._repr_html_().encode()).hexdi
     runs = [
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/", "MPLCONFIGDIR": "/tmp"},
+            env={"PYTHONHASHSEED": seed, "PATH": "", "HOME": "/", "MPLCONFIGDIR": str(tmp_path)},
             capture_output=True,
             check=True,
             text=True,

@@ -5,6 +5,7 @@ Read `fit` first, then `train_epoch`: the two are the whole loop.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -260,11 +261,11 @@ def _path(checkpoint: str | Path | None) -> Path:
 
 
 def _check_finite(losses: Sequence[Tensor], epoch: int, first: int, of: int) -> None:
-    bad = (~torch.isfinite(torch.stack(list(losses)))).nonzero()
-    if len(bad):
-        at = int(bad[0])
+    values = torch.stack(list(losses)).tolist()
+    bad = [at for at, value in enumerate(values) if not math.isfinite(value)]
+    if bad:
         raise FloatingPointError(
-            f"fit: the loss of epoch {epoch}, batch {first + at} of {of} is {float(losses[at])}; "
+            f"fit: the loss of epoch {epoch}, batch {first + bad[0]} of {of} is {values[bad[0]]}; "
             "wanted a finite number. Lower the learning rate, look for NaN or huge numbers in the "
             "data, and check that the loss takes what the model gives (logits or probabilities)."
         )

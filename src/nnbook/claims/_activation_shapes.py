@@ -64,12 +64,14 @@ def slopes(z: float) -> Outcome:
     where = {"sigmoid": 0.0, "tanh": 0.0, "relu": 1.0, "gelu": math.sqrt(2), "silu": SILU_STEEP}
     bounds = [AtMost(at(FUNCTIONS[n][1], z), most[n], tol=1e-14) for n in most]
     attained = [Close(at(FUNCTIONS[n][1], where[n])[0], most[n]) for n in most]
+    below = at(scratch.sigmoid_derivative, z) < 0.25, at(scratch.tanh_derivative, z) < 1
     printed = [
         Close(most["gelu"], 1.1289, tol=5e-5),
         Close(most["silu"], 1.0998, tol=5e-5),
         Close(SILU_STEEP, 2.3994, tol=5e-5),
     ]
-    return All(*bounds, *attained, *printed)
+    only = Holds(z == 0 or np.all(below), f"a largest slope at {z} too")
+    return All(*bounds, *attained, *printed, only)
 
 
 @exact("act-slopes")

@@ -24,7 +24,7 @@ Mat = Float[np.ndarray, "..."]
 @claim(
     "act-derivatives",
     says=r"Each derivative of {eq}`act-relu` to {eq}`act-gelu-tanh` is the derivative of its "
-    r"function, at $z = 0$ for the smooth ones too.",
+    r"function wherever the function is differentiable; for the smooth ones that is everywhere.",
     proof=True,
     given={"z": Vector(1, 8, lo=-8, hi=8)},
     cases=50,
@@ -127,6 +127,7 @@ def ranges(z: Vec) -> Outcome:
         Close(scratch.tanh(-z), -y),
         AtMost(np.abs(y), np.abs(z)),
         AtMost(-scratch.relu(z), 0),
+        Close(scratch.relu(np.abs(z)), np.abs(z)),
         Close(scratch.relu(-np.abs(z)), 0 * z),
         Close(shares.sum(), 1.0),
     )
@@ -173,14 +174,15 @@ def rescale(V: Mat, W: Mat, x: Vec, b: Vec, d: Vec, c: float) -> Outcome:
     return All(
         Close((V / d) @ scratch.relu(d * (W @ x + b)), V @ scratch.relu(W @ x + b)),
         Close(c * V @ scratch.relu(c * W @ x), c**2 * plain),
+        Close(c * V.T @ scratch.relu(c**2 * plain), c**3 * V.T @ scratch.relu(plain)),
     )
 
 
 @claim(
     "act-naive-sigmoid",
     says=r"The formula $1/(1 + e^{-z})$, typed in as it stands, overflows in its exponential for "
-    r"$z < -709.8$ in float64 (NumPy warns); its value 0 is right all the same. The form with "
-    r"$e^{-\lvert z\rvert}$ never overflows.",
+    r"$z < -709.8$ in float64 (NumPy warns); its value 0 is off by less than $10^{-308}$ "
+    r"all the same. The form with $e^{-\lvert z\rvert}$ never overflows.",
     given={"z": Scalar(-1e4, -709.8)},
 )
 def naive_sigmoid(z: float) -> Outcome:
@@ -193,14 +195,14 @@ def naive_sigmoid(z: float) -> Outcome:
             warned = False
         except FloatingPointError:
             warned = True
-    return All(Holds(warned, "no overflow"), Close(value, stable, tol=1e-300))
+    return All(Holds(warned, "no overflow"), Close(value, stable, tol=1e-308))
 
 
 @refutation(
     "act-naive-tanh",
     says=r"The formula $(e^z - e^{-z})/(e^z + e^{-z})$, typed in as it stands, computes $\tanh z$.",
     given={"z": Scalar(0, 1000)},
-    right="act-ranges",
+    right="act-identities",
 )
 def naive_tanh(z: float) -> Outcome:
     with np.errstate(over="ignore", invalid="ignore"):

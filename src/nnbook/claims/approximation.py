@@ -28,6 +28,7 @@ from ._outcomes import All, AtMost, Close, Equal, Holds, Outcome
 from .domains import Choice, Matrix, Scalar, Size, Vector
 
 Array = np.ndarray
+NOTHING = np.zeros(1)
 
 
 @claim(
@@ -122,6 +123,7 @@ def tent(k: int) -> Outcome:
     r"against $\lvert x \rvert$ on $[-1, 1]$ is at least $\tfrac12$.",
     proof=True,
     given={"n": Size(1, 8), "w": Vector("n"), "b": Vector("n"), "a": Scalar(), "c": Scalar()},
+    also=[{"n": 1, "w": NOTHING, "b": NOTHING, "a": 0.0, "c": 0.5}],  # attains the bound
 )
 def width1(n: int, w: Array, b: Array, a: float, c: float) -> Outcome:
     weights = [(v.reshape(1, 1), q.reshape(1)) for v, q in zip(w, b, strict=True)]
@@ -158,6 +160,7 @@ def stack() -> Outcome:
     r"interval around its jump; so is every network with continuous activations.",
     proof=True,
     given={"w": Vector("n"), "b": Vector("n"), "a": Vector("n"), "c": Scalar()},
+    also=[{"w": NOTHING, "b": NOTHING, "a": NOTHING, "c": 0.5}],  # attains the bound
 )
 def step(w: Array, b: Array, a: Array, c: float) -> Outcome:
     h = 1e-9

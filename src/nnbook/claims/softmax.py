@@ -74,8 +74,8 @@ def softmax_elementwise(z: Vec, d: float) -> Outcome:
 @claim(
     "sm-lse",
     says=r"$\max_i z_i \le \operatorname{LSE}(z) \le \max_i z_i + \log n$; the gradient of LSE is "
-    r"softmax; $\operatorname{LSE}(z + c) = \operatorname{LSE}(z) + c$, hence $\softmax(z + c) = "
-    r"\softmax(z)$.",
+    r"softmax; for a number $c$, $\operatorname{LSE}(z + c) = \operatorname{LSE}(z) + c$, hence "
+    r"$\softmax(z + c) = \softmax(z)$.",
     proof=True,
     given={"z": Vector(1, 6, lo=-1000, hi=1000), "c": Scalar(-1000, 1000)},
 )
@@ -153,20 +153,31 @@ def log_of_zero(z: float) -> Outcome:
 
 @claim(
     "sm-attention",
-    says=r"The attention logits $QK^\top/\sqrt d$ with $Q = XW_Q$, $K = XW_K$ are quadratic in the "
-    r"tokens: $X \mapsto cX$ multiplies them by $c^2$. No Dense layer followed by softmax gives "
-    r"these weights for every $X$.",
+    says=r"The rows of $X$ are tokens. The attention logits $QK^\top/\sqrt d$ with $Q = XW_Q$, "
+    r"$K = XW_K$ of $d$ columns are quadratic in the tokens: $X \mapsto cX$ multiplies them by "
+    r"$c^2$. Unless $W_QW_K^\top = 0$, no Dense layer followed by softmax gives the weights, row "
+    r"by row the softmax of these logits, for every $X$ with two tokens or more.",
     proof=True,
     given={
         "X": Matrix("t", "e", lo=-2, hi=2),
         "A": Matrix("e", "d", lo=-2, hi=2),
         "B": Matrix("e", "d", lo=-2, hi=2),
         "c": Scalar(-3, 3),
+        "a": Vector("e", lo=-2, hi=2),
+        "b": Vector("e", lo=-2, hi=2),
     },
     cases=50,
 )
-def attention(X: Mat, A: Mat, B: Mat, c: float) -> Outcome:
-    return Close(_logits(c * X, A, B), c**2 * _logits(X, A, B))
+def attention(X: Mat, A: Mat, B: Mat, c: float, a: Vec, b: Vec) -> Outcome:
+    def f(first: Vec, second: Vec) -> float:
+        row = _logits(np.stack([first, second]), A, B)[0]
+        return float(row[0] - row[1])
+
+    mixed = f(a, b) - f(a, 0 * b) - f(0 * a, b) + f(0 * a, 0 * b)  # 0 for every affine f
+    return All(
+        Close(_logits(c * X, A, B), c**2 * _logits(X, A, B)),
+        Close(mixed, -(a @ A @ B.T @ b) / math.sqrt(A.shape[1])),
+    )
 
 
 def _logits(X: Mat, A: Mat, B: Mat) -> Mat:
@@ -175,12 +186,13 @@ def _logits(X: Mat, A: Mat, B: Mat) -> Mat:
 
 @refutation(
     "sm-attention-source",
-    says=r"Attention weights are a Dense layer followed by softmax, so their logits are affine in "
-    r"the tokens: $f(2X) - f(X) = f(X) - f(0)$.",
+    says=r"Attention weights are a Dense layer followed by softmax, so the differences $f$ of "
+    r"their logits in a row are affine in the tokens: $f(2X) - f(X) = f(X) - f(0)$.",
     given={"X": Matrix(2, 1, lo=-2, hi=2), "A": Matrix(1, 1, lo=-2, hi=2)},
     right="sm-attention",
 )
 def attention_source(X: Mat, A: Mat) -> Outcome:
     one = np.ones((1, 1))
-    f0, f1, f2 = (_logits(s * X, A, one) for s in (0, 1, 2))
+    logits = [_logits(s * X, A, one) for s in (0, 1, 2)]
+    f0, f1, f2 = (table - table[:, :1] for table in logits)
     return Close(f2 - f1, f1 - f0, tol=1e-3)

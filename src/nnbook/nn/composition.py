@@ -178,10 +178,6 @@ class Sequential(nn.Module):
     def __iter__(self) -> Iterator[nn.Module]:
         return iter(self._modules.values())
 
-    def __dir__(self) -> list[str]:
-        names: list[str] = super().__dir__()  # type: ignore[no-untyped-call]
-        return [name for name in names if not name.isdigit()]
-
     def __add__(self, other: Sequential) -> Sequential:
         return Sequential(*self, *_listed(other))
 

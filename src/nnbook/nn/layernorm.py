@@ -24,10 +24,13 @@ Maybe = Tensor | None
 
 def _normalize(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return u, the mean and 1/sigma of each row."""
+    m = x.shape[-1]
     mu = x.mean(-1, keepdim=True)  # *batch 1, eq. ln-mean
     centred = x - mu  # *batch m
-    var = centred.square().mean(-1, keepdim=True)  # *batch 1, eq. ln-var
-    rstd = var.add_(eps).rsqrt_()  # *batch 1, eq. ln-sigma
+    wide = torch.float64 if m > 2**16 else None  # float32 adds so many squares up badly
+    norm = torch.linalg.vector_norm(centred, dim=-1, keepdim=True, dtype=wide).to(x.dtype)
+    s2 = torch.rsub(norm.square(), eps, alpha=-1 / m)  # *batch 1, eps + norm²/m, eq. ln-var
+    rstd = s2.rsqrt_()  # *batch 1, eq. ln-sigma
     return centred.mul_(rstd), mu, rstd  # *batch m, eq. ln-s
 
 
@@ -52,19 +55,20 @@ class _LayerNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Maybe, ...]:
         x, mu, rstd, weight = ctx.saved_tensors
+        pull = _pull
         if torch.is_grad_enabled():  # a second derivative is wanted: show how u depends on x
-            mu = x.mean(-1, keepdim=True)
+            mu, pull = _mean(x), _pull_traced
             rstd = (x.var(-1, correction=0, keepdim=True) + ctx.eps).rsqrt()
         u = (x - mu).mul_(rstd)  # *batch m, eq. ln-s
-        grad_x, grad_weight, grad_bias = _pull(v, u, rstd, weight, ctx.has_bias)
+        grad_x, grad_weight, grad_bias = pull(v, u, rstd, weight, ctx.has_bias)
         return grad_x, None, None, None, grad_weight, grad_bias, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Maybe, *rest: Any) -> Tensor:
-        """Push directions forward; the Jacobian of ln_s is symmetric, so `_project` does both."""
+        """Push directions forward; the Jacobian of ln_s is symmetric, so `_jacobian` does both."""
         u, rstd, weight = ctx.saved_tensors
         dweight, dbias = rest[3:5]
-        du = torch.zeros_like(u) if dx is None else _project(dx, _mean(dx * u), u, rstd)
+        du = torch.zeros_like(u) if dx is None else _jacobian(dx, u, rstd)
         dy = _affine(du, weight, dbias)
         return dy if dweight is None else dy + u * dweight
 
@@ -73,35 +77,41 @@ def _mean(x: Tensor) -> Tensor:
     return x.mean(-1, keepdim=True)
 
 
+def _sum(terms: Tensor) -> Tensor:
+    # a sum over no axes would be one over all
+    return terms.sum(tuple(range(terms.dim() - 1))) if terms.dim() > 1 else terms.clone()
+
+
 def _affine(u: Tensor, weight: Maybe, bias: Maybe) -> Tensor:
     if weight is None:
         return u.clone() if bias is None else u + bias
     return u * weight if bias is None else torch.addcmul(bias, u, weight)
 
 
-def _project(q: Tensor, along: Tensor, u: Tensor, rstd: Tensor) -> Tensor:
-    """Return q less its parts along 1 and u, over sigma; ``along`` is the mean of q u."""
-    part = torch.addcmul(_mean(q), u, along)  # *batch m
-    return part.sub_(q).mul_(-rstd)  # *batch m, eq. ln-vjp
+def _jacobian(q: Tensor, u: Tensor, rstd: Tensor) -> Tensor:
+    """Return the Jacobian of ln_s times q: q less its parts along 1 and u, over sigma."""
+    return (q - _mean(q) - u * _mean(q * u)) * rstd  # *batch m, eq. ln-vjp
+
+
+def _pull_traced(
+    v: Tensor, u: Tensor, rstd: Tensor, weight: Maybe, has_bias: bool
+) -> tuple[Tensor, Maybe, Maybe]:
+    q = v if weight is None else v * weight  # *batch m, eq. ln-q
+    grad_weight = None if weight is None else _sum(v * u)  # m, eq. ln-backward-affine
+    return _jacobian(q, u, rstd), grad_weight, _sum(v) if has_bias else None  # eq. ln-backward-x
 
 
 def _pull(
     v: Tensor, u: Tensor, rstd: Tensor, weight: Maybe, has_bias: bool
 ) -> tuple[Tensor, Maybe, Maybe]:
-    batch = tuple(range(v.dim() - 1))
-    grad_bias = _sum(v, batch) if has_bias else None  # m, eq. ln-backward-affine
+    """Do what `_pull_traced` does with half the memory, in place and untraced."""
     vu = v * u  # *batch m
-    if weight is None:
-        return _project(v, _mean(vu), u, rstd), None, grad_bias
-    grad_weight = _sum(vu, batch)  # m, eq. ln-backward-affine
-    along = _mean(vu.mul_(weight))  # *batch 1
+    grad_weight = None if weight is None else _sum(vu)  # m
+    along = _mean(vu if weight is None else vu.mul_(weight))  # *batch 1, the mean of q u
     del vu  # its memory serves for q
-    q = v * weight  # *batch m, eq. ln-q
-    return _project(q, along, u, rstd), grad_weight, grad_bias  # *batch m, eq. ln-backward-x
-
-
-def _sum(terms: Tensor, batch: tuple[int, ...]) -> Tensor:
-    return terms.sum(batch) if batch else terms.clone()  # sum over no axes would be over all
+    q = v.clone() if weight is None else v * weight  # *batch m
+    grad_x = q.sub_(_mean(q)).addcmul_(u, along, value=-1).mul_(rstd)  # *batch m
+    return grad_x, grad_weight, _sum(v) if has_bias else None
 
 
 def layer_norm(

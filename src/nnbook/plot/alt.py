@@ -166,10 +166,9 @@ def _cloud_text(cloud: PathCollection) -> str:
 
 
 def _picture_text(ax: Axes, picture: AxesImage) -> str:
-    values: Any = np.ma.asarray(picture.get_array())
+    values: Any = np.ma.asarray(picture.get_array())  # imshow has masked NaN
     if values.ndim != 2:
         return f"A colour picture of {values.shape[0]} by {values.shape[1]} pixels."
-    values = np.ma.masked_invalid(values.astype(float))
     low, high = (np.unravel_index(at, values.shape) for at in (values.argmin(), values.argmax()))
     where = [
         f"{number(values[cell])} at {_tick_name(ax.yaxis, int(cell[0]))}, "
