@@ -109,7 +109,12 @@ def test_no_box_overlaps_and_no_lane_crosses_a_box(make):
     assert right <= width
 
 
+class WhatANameForAModule(Half):
+    """Its name is its longest line, and bold."""
+
+
 NAMED = {
+    "title": WhatANameForAModule,
     "deep": lambda: MLP([WIDTH, 256, 128, 64, 32, 10]),
     "three": lambda: Sequential(
         Linear(WIDTH, 6),
@@ -141,6 +146,15 @@ def test_no_text_leaves_its_box(name):
         assert not any(extent.overlaps(b) for b in boxes)
         assert ax.figure.bbox.x1 >= extent.x1
     assert show(ax, caption="A graph.").panels[0].alt == graph_alt(graph)
+
+
+def test_a_chain_is_straight_and_branches_are_centred():
+    straight = lay_out(trace(Sequential(Residual(ReLU()), Skip(Half(), Half())), draw_input()))
+    assert len({box.x for box in straight.boxes}) == 1
+    fork = lay_out(trace(Parallel(ReLU(), ReLU(), ReLU()), draw_input()))
+    start, left, middle, right, join, _ = (box.x for box in fork.boxes)
+    assert left < middle < right
+    close([start, join, (left + right) / 2], [middle] * 3)
 
 
 def test_the_drawing_has_a_box_and_an_arrow_for_everything():
