@@ -8,6 +8,7 @@ import numpy as np
 
 from nnbook.claims import All, Close, Outcome, claim, exact, measured
 from nnbook.claims._layernorm_module import complex_jacobian, ln_complex
+from nnbook.claims.domains import Vector
 from nnbook.claims.layernorm import EPS, Array, Identities, Z, ln_symbolic, symbols
 from nnbook.scratch import layer_norm_vjp, ln_s, ln_s_vjp
 
@@ -94,15 +95,21 @@ def jacobian_eps_exact() -> Identities:
 @claim(
     "lg-rms-jacobian",
     says=r"The Jacobian of $\operatorname{RMS}$ at $z \ne 0$ is $1/\rho$ times the orthogonal "
-    r"projection $I - zz^\top / \norm{z}^2$ of rank $m - 1$, with $\rho = \norm{z}/\sqrt m$.",
+    r"projection $P = I - zz^\top / \norm{z}^2$ of rank $m - 1$ with kernel spanned by $z$, where "
+    r"$\rho = \norm{z}/\sqrt m$.",
     proof=True,
-    given={"z": Z},
+    given={"z": Vector(1, 16, nonzero=True)},
 )
 def rms_jacobian(z: Array) -> Outcome:
     m, rho = len(z), np.sqrt(np.mean(z**2))
     P = np.eye(m) - np.outer(z, z) / (z @ z)
     J = complex_jacobian(lambda x: x / np.sqrt((x**2).mean()), z)
-    return All(Close(J, P / rho), Close(P @ P, P), Close(np.trace(P), m - 1.0))
+    return All(
+        Close(rho * J, P),
+        Close(P @ P, P),
+        Close(np.trace(P), m - 1.0),
+        Close(P @ z, np.zeros(m)),
+    )
 
 
 @exact("lg-rms-jacobian")

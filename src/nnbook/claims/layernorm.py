@@ -127,6 +127,10 @@ def scale_source(z: Array, a: float) -> Outcome:
     r"$\gamma, \beta, \varepsilon$.",
     proof=True,
     given={**AFFINE, "z": Vector("m"), "c": Scalar(-1000, 1000), "eps": EPS},
+    also=[
+        {"z": np.arange(1.0 * m), "gamma": np.ones(m), "beta": np.ones(m), "c": c, "eps": 0.0}
+        for m, c in ((2, 1.0), (3, -7.5), (8, 1000.0))
+    ],
 )
 def shift(z: Array, gamma: Array, beta: Array, c: float, eps: float) -> Outcome:
     shifted = layer_norm(z + c, gamma, beta, eps=eps)
@@ -183,9 +187,9 @@ def eps_exact() -> Identities:
 
 @claim(
     "ln-eps-norm",
-    says=r"$\lVert \LNS_\varepsilon(z) \rVert = \sqrt m \, \hat\sigma / "
-    r"\sqrt{\hat\sigma^2 + \varepsilon}$: shorter than $\sqrt m$, the more the smaller "
-    r"$\hat\sigma$ is.",
+    says=r"For $\varepsilon > 0$, $\LNS_\varepsilon(z)$ is $\LNS(z)$ times "
+    r"$\hat\sigma / \sqrt{\hat\sigma^2 + \varepsilon}$, so that its length is "
+    r"$\sqrt m \, \hat\sigma / \sqrt{\hat\sigma^2 + \varepsilon}$, less than $\sqrt m$.",
     proof=True,
     given={"z": Z, "eps": EPS},
 )

@@ -51,7 +51,8 @@ def sphere_exact() -> Identities:
 )
 def bound(z: Array) -> Outcome:
     root = np.sqrt(len(z) - 1)
-    return All(AtMost(np.abs(ln_s(z)), root), Close(ln_s(np.eye(len(z))[0])[0], root))
+    at_units = np.diag(ln_s(np.eye(len(z))))
+    return All(AtMost(np.abs(ln_s(z)), root), Close(at_units, np.full(len(z), root)))
 
 
 @exact("lg-bound")
@@ -67,8 +68,8 @@ def bound_exact() -> Identities:
 
 @claim(
     "lg-two",
-    says=r"For $m = 2$, $\LNS(z) = (s, -s)$ with $s = \sign(z_1 - z_2)$: one bit is all that is "
-    "left.",
+    says=r"For $m = 2$, $\LNS(z) = (\sign(z_1 - z_2), -\sign(z_1 - z_2))$: one bit is all that "
+    "is left.",
     proof=True,
     given={"z": Vector(2, nonconstant=True)},
 )
@@ -95,7 +96,7 @@ def rms_norm(z: Array) -> Array:
     "lg-rms",
     says=r"With $\operatorname{RMS}(z) = z / \sqrt{\tfrac1m \sum_i z_i^2}$: "
     r"$\operatorname{RMS}(z - \hat\mu\mathbf{1}) = \LNS(z)$, and "
-    r"$\operatorname{RMS}(az) = \sign(a) \operatorname{RMS}(z)$.",
+    r"$\operatorname{RMS}(az) = \sign(a) \operatorname{RMS}(z)$ for $a \ne 0$.",
     proof=True,
     given={"z": Z, "a": A},
 )

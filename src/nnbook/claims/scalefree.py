@@ -33,8 +33,9 @@ def gradient(
 
 @claim(
     "sf-euler",
-    says=r"If $L$ depends on $(W, b)$ only through $\LN(\MM_{W,b}(\cdot))$ with $\varepsilon = 0$, "
-    r"then $\langle W, \nabla_W L \rangle + \langle b, \nabla_b L \rangle = 0$ and "
+    says=r"If $L$ is differentiable at $(W, b)$ and depends on it only through "
+    r"$\LN(\MM_{W,b}(\cdot))$ with $\varepsilon = 0$, then "
+    r"$\langle W, \nabla_W L \rangle + \langle b, \nabla_b L \rangle = 0$ and "
     r"$\nabla L(aW, ab) = \frac1a \nabla L(W, b)$ for every $a > 0$.",
     proof=True,
     given={**LOSS, "a": Scalar(0.1, 10)},
@@ -86,7 +87,8 @@ def square(W: Array, b: Array) -> float:
 
 @claim(
     "sf-growth",
-    says=r"For such a loss a step of gradient descent without weight decay gives "
+    says=r"If $L(a\theta) = L(\theta)$ for every $a > 0$, a step of gradient descent without "
+    r"weight decay gives "
     r"$\norm{\theta_{t+1}}^2 = \norm{\theta_t}^2 + \eta^2 \norm{g_t}^2$ with "
     r"$\theta = (W, b)$: the weights never get shorter.",
     proof=True,
@@ -112,9 +114,10 @@ def growth_exact() -> Identities:
 
 @claim(
     "sf-rate",
-    says=r"For such a loss gradient descent from $a\theta_0$ with learning rate $a^2\eta$ gives "
-    r"$a\theta_t$, where $\theta_t$ is what it gives from $\theta_0$ with $\eta$. The directions "
-    r"depend on $\eta / \norm{\theta_0}^2$ only.",
+    says=r"If $L(a\theta) = L(\theta)$ for every $a > 0$, gradient descent from $a\theta_0$ with "
+    r"learning rate $a^2\eta$ gives $a\theta_t$, where $\theta_t$ is what it gives from $\theta_0$ "
+    r"with $\eta$. The directions of the $\theta_t$ depend on that of $\theta_0$ and on "
+    r"$\eta / \norm{\theta_0}^2$ only.",
     proof=True,
     given={**LOSS, "a": Scalar(0.1, 10), "eta": Scalar(0.01, 1)},
 )

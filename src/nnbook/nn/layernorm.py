@@ -125,12 +125,12 @@ def layer_norm(
 
     .. math:: y = \beta + \gamma \odot (x - \mu) / \sqrt{\sigma^2 + \varepsilon}
 
-    The backward pass is the formula of the book, not a trace of the steps, so that only u and
-    one number per sample are kept. float16 and bfloat16 are computed in float32 and cast back, as
-    torch does. A constant sample gives beta; with eps = 0 it gives NaN, as in torch (the NumPy
-    form raises, which costs a look at all numbers). Second derivatives, forward mode and
-    `torch.func` work. On a CPU the fused ``torch.nn.functional.layer_norm`` is faster by a factor
-    of two to four.
+    The backward pass is the formula of the book, not a trace of the steps, so that only the
+    input, gamma and two numbers per sample are kept. float16 and bfloat16 are computed in
+    float32 and cast back, as torch does. A constant sample gives beta; with eps = 0 it
+    gives NaN, as in torch (the NumPy form raises, which costs a look at all numbers). Second
+    derivatives, forward mode and `torch.func` work. On a CPU the fused
+    ``torch.nn.functional.layer_norm`` is faster by a factor of two to four.
 
     Args:
         input: samples, of shape ``(*batch, *normalized_shape)``.
