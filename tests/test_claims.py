@@ -250,7 +250,7 @@ def test_a_claim_with_nothing_to_run_fails():
         All(Equal(1, 1), Equal(1, 2)),
         All(Close(np.nan, 0.0), Equal(1, 1)),
     ],
-    ids=str,
+    ids=lambda outcome: type(outcome).__name__,
 )
 def test_an_outcome_that_does_not_hold(outcome):
     assert not holds(outcome)
@@ -267,7 +267,7 @@ def test_an_outcome_that_does_not_hold(outcome):
         AtMost([], 1.0),
         All(Equal(1, 1), Close(1, 1)),
     ],
-    ids=str,
+    ids=lambda outcome: type(outcome).__name__,
 )
 def test_an_outcome_that_holds(outcome):
     assert holds(outcome)
