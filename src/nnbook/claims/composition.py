@@ -393,18 +393,18 @@ def demo_data() -> Array:
 @claim(
     "cmp-shrink",
     says=r"For $W$ of shape $n \times m$ with independent entries, symmetric about 0 with variance "
-    r"$\sigma^2$ (here normal and uniform), the mean square of $Wx$ is $\sigma^2 m$ times that of "
+    r"$s^2$ (here normal and uniform), the mean square of $Wx$ is $s^2 m$ times that of "
     r"$x$ in expectation, and the ReLU halves it: "
-    r"$\E\, (Wx)_i^2 = \sigma^2 \sum_j x_j^2$, $\E \relu((Wx)_i)^2 = \tfrac12 \E\, (Wx)_i^2$.",
+    r"$\E\, (Wx)_i^2 = s^2 \sum_j x_j^2$, $\E \relu((Wx)_i)^2 = \tfrac12 \E\, (Wx)_i^2$.",
     proof=True,
-    given={"x": Vector(1, 8, nonzero=True), "sigma": Scalar(0.05, 2)},
+    given={"x": Vector(1, 8, nonzero=True), "s": Scalar(0.05, 2)},
     cases=30,
 )
-def shrink(x: Array, sigma: float) -> Outcome:
-    rng, shape, wanted = np.random.default_rng(0), (20000, len(x)), sigma**2 * np.sum(x**2)
+def shrink(x: Array, s: float) -> Outcome:
+    rng, shape, wanted = np.random.default_rng(0), (20000, len(x)), s**2 * np.sum(x**2)
     outcomes = []
     for W in (rng.normal(size=shape), rng.uniform(-(3**0.5), 3**0.5, size=shape)):
-        h = sigma * W @ x
+        h = s * W @ x
         after, half = np.mean(h**2) / wanted, np.mean(relu(h) ** 2) / wanted
         outcomes += [Close(after, 1.0, tol=0.05), Close(half, 0.5, tol=0.05)]
     return All(*outcomes)
@@ -414,7 +414,7 @@ def shrink(x: Array, sigma: float) -> Outcome:
 def shrink_exact() -> list[tuple[str, Any]]:
     import sympy as sp
 
-    s, x, y = sp.symbols("sigma x y", positive=True)
+    s, x, y = sp.symbols("s x y", positive=True)
     u, w, h = sp.symbols("u w h", real=True)
 
     def mean(expression: Any, *over: Any) -> Any:
