@@ -18,10 +18,9 @@ _read_page = myst_read.read_myst_markdown_notebook
 
 @dataclass
 class Cell:
-    """A code cell: its first line of code in the page, its number in the run, its outputs."""
+    """A code cell: its first line of code in the page, and its outputs."""
 
     line: int
-    count: int | None
     outputs: list[dict[str, Any]]
 
 
@@ -37,11 +36,7 @@ def code_cells(app: Sphinx, docname: str) -> list[Cell]:
     lines = Path(app.env.doc2path(docname)).read_text("utf-8").splitlines()
     starts = notebook["metadata"]["source_map"]
     return [
-        Cell(
-            find_block(lines, at, joined(cell["source"])) + 1,
-            cell["execution_count"],
-            cell["outputs"],
-        )
+        Cell(find_block(lines, at, joined(cell["source"])) + 1, cell["outputs"])
         for cell, at in zip(notebook["cells"], starts, strict=True)
         if cell["cell_type"] == "code"
     ]

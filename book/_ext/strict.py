@@ -115,7 +115,7 @@ def _complaint(cell: Cell) -> tuple[int, str] | None:
         if output["output_type"] == "error":
             reason = output["evalue"].strip().splitlines() or [""]
             traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output["traceback"]))
-            at = re.search(rf"Cell In\[{cell.count}\], line (\d+)", traceback)
+            at = re.search(r"Cell In\[\d+\], line (\d+)", traceback)  # the first is this cell
             line = cell.line + int(at[1]) - 1 if at else cell.line
             return line, f"the cell raised {output['ename']}: {reason[0]}"
     for output in cell.outputs:
