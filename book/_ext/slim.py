@@ -36,7 +36,7 @@ FOREIGN = re.compile(
 )
 # sphinx-proof and sphinx-exercise give these to every statement, proof, exercise and solution
 REPEATED_ID = re.compile(
-    r'(<(?:section|div) class="[^"]*") id="(?:proof|(?:proof|exercise|solution)-content)"'
+    r'(<(?:section|div)(?: class="[^"]*")?) id="(?:proof|(?:proof|exercise|solution)-content)"'
 )
 FOREIGN_STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])((?:https?:)?//[^"')\s]+)""", re.I)
 NOT_LOADED = re.compile(r'rel="(?:canonical|alternate|license|author|me|help|next|prev)"')
@@ -135,6 +135,8 @@ def mend(text: str) -> str:
 
     >>> mend('<a href="../_sources/a.ipynb" target="_blank"')
     '<a href="../_sources/a.ipynb" download'
+    >>> mend('<section id="exercise-content"><section id="exercises">')
+    '<section><section id="exercises">'
     """
     # names that differ from what the button shows: who speaks to the machine says what is shown
     text = re.sub(

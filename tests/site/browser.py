@@ -103,8 +103,8 @@ def foreign(address: str) -> bool:
 def open_page(page: Page, address: str) -> None:
     """Open a page and wait until its fonts are there and its scripts have run."""
     page.goto(address, wait_until="load")
-    if 'http-equiv="refresh"' in page.content():  # the page at the root leads on to another
-        page.wait_for_url(lambda url: url != address, wait_until="load")
+    if address.endswith("/index.html"):  # it leads on to the first page
+        page.wait_for_url(lambda url: not url.endswith("/index.html"), wait_until="load")
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(250)
 
