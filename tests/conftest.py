@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes share the cores; sums repeat
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
+torch.set_num_threads(1)
 settings.register_profile("book", derandomize=True, deadline=None, database=None)
 settings.load_profile("book")
 

@@ -287,7 +287,12 @@ def drawn(domains, n=60):
     from hypothesis import given
 
     seen = []
-    given(inputs(domains))(seen.append)()
+
+    @given(inputs(domains))
+    def keep(values):
+        seen.append(values)
+
+    keep()
     assert len(seen) >= n
     return seen
 

@@ -71,7 +71,7 @@ class Library(SmallBook):
 
     def start(self, **settings: str) -> subprocess.Popen[str]:
         """Begin a build and return at once."""
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", **settings}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **settings}
         return subprocess.Popen(
             COMMAND,
             cwd=self.folder,

@@ -151,7 +151,7 @@ def layer_norm(
         Ba, Kiros and Hinton (2016), "Layer Normalization", arXiv:1607.06450.
 
     Examples:
-        >>> layer_norm(torch.tensor([[3.0, 1.0], [-2.0, 5.0]]), (2,), eps=0.0)
+        >>> layer_norm(torch.tensor([[3.0, 1.0], [-2.0, 5.0]]), (2,), eps=0.0).round(decimals=4)
         tensor([[ 1., -1.],
                 [-1.,  1.]])
     """
@@ -204,7 +204,7 @@ class LayerNorm(nn.Module):
 
     Examples:
         >>> norm = LayerNorm(2, eps=0.0)
-        >>> norm(torch.tensor([3.0, 1.0])).tolist()
+        >>> norm(torch.tensor([3.0, 1.0])).round(decimals=4).tolist()
         [1.0, -1.0]
     """
 
