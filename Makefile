@@ -56,7 +56,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@touch $@
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site and not errors" --jaxtyping-packages=nnbook,beartype.beartype tests
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site and not errors and not slow" --jaxtyping-packages=nnbook,beartype.beartype tests
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site"
 
 site: $(INSTALLED)
