@@ -1,7 +1,8 @@
 # The two commands of the README are `make book` and `make test`; CI calls what is here and nothing else.
 #
 #   make book    build the site; executes only the pages that something they depend on has changed for
-#   make test    all tests of the library and of the build (a second run checks the shapes of the signatures)
+#   make test    all tests of the library and of the build
+#   make shapes  the tests once more, with the shapes of the signatures checked at run time
 #   make site    look at the built pages in headless Chromium (needs `make book`, and a chromium on the PATH)
 #   make lint    ruff, mypy, codespell, the validators of the workflows
 #   make check   lint, test, book, site
@@ -31,7 +32,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PAGE := book/_build/html/index.html
 
-.PHONY: book test site lint check serve clean bench-build repro
+.PHONY: book test shapes site lint check serve clean bench-build repro
 
 # A page is executed when something it depends on has changed and else shows the outputs that are kept
 # in book/_build/.executed (see book/_ext/fresh.py); after a clean clone there are none.
@@ -56,8 +57,10 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@touch $@
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site and not errors and not slow" --jaxtyping-packages=nnbook,beartype.beartype tests
 	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site"
+
+shapes: $(INSTALLED)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not site and not errors and not slow" --jaxtyping-packages=nnbook,beartype.beartype tests
 
 site: $(INSTALLED)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m site tests/site
