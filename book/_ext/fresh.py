@@ -55,7 +55,6 @@ class Freshness:
         self.store = Store(folder, self.root, self.env)
         self.runs: dict[str, Run] = {}
         self.entries: dict[str, Entry] = {}
-        self.notebooks: dict[str, Any] = {}
 
     def take_lock(self) -> None:
         """Refuse to build where another build is at work."""

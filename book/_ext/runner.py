@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -40,7 +40,7 @@ class Run:
     witness: dict[str, list[str]] | None = None
     error: str = ""
     trace: str = ""
-    kept: bool = field(default=False)
+    kept: bool = False
 
 
 class Client(NotebookClient):
