@@ -55,6 +55,7 @@ class Freshness:
         self.store = Store(folder, self.root, self.env)
         self.runs: dict[str, Run] = {}
         self.entries: dict[str, Entry] = {}
+        self.notebooks: dict[str, Any | None] = {}
 
     def take_lock(self) -> None:
         """Refuse to build where another build is at work."""
@@ -68,8 +69,14 @@ class Freshness:
 
     # -- which pages ------------------------------------------------------------------------------
 
-    def notebook(self, page: str) -> Any | None:
-        """Read a page as MyST-NB will; None if it has no code cells."""
+    def notebook(self, name: str) -> Any | None:
+        """Read a page as MyST-NB will, once in a build; None if it has no code cells."""
+        if name not in self.notebooks:
+            self.notebooks[name] = self.read(name)
+        return self.notebooks[name]
+
+    def read(self, page: str) -> Any | None:
+        """Read a page from its file."""
         env: Any = self.app.env
         path = env.doc2path(page)
         content = Path(path).read_text("utf-8")
@@ -99,6 +106,8 @@ class Freshness:
         """Return the pages that Sphinx must read again because their outputs no longer hold."""
         added, changed, removed = changes
         known = set(env.found_docs) - added - changed - removed
+        for name in removed:
+            self.forget(name)
         always = set(app.config.fresh_always) & known
         return sorted(always | {name for name in known if self.stale(name)})
 
@@ -106,6 +115,16 @@ class Freshness:
         """Return why a page must be executed, or nothing."""
         page = self.page(name)
         return self.store.reason(name, page.key, self.store.last(name)) if page else ""
+
+    def forget(self, name: str) -> None:
+        """Remove what earlier builds wrote for a page that has left the book."""
+        out = Path(self.app.outdir)
+        written = [
+            out / f"{name}.html",
+            *(out / "_sources" / f"{name}.{e}" for e in ("md", "ipynb")),
+        ]
+        for path in (self.store.path(name), *written):
+            path.unlink(missing_ok=True)
 
     def entry(self, name: str) -> Entry | None:
         """Return the outputs of a page that this build shows, from this build or an earlier one."""
