@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 from runner import Page, run_pages, widths
@@ -414,7 +415,7 @@ def test_the_longest_page_goes_first_and_one_that_must_be_alone_is(monkeypatch):
     ]
     pages.append(Page("timed", None, Path(), alone=True, guess=99.0))
     done, said = [], []
-    run_pages(pages, 2, 10, {}, done.append, said.append)
+    run_pages(pages, 2, 10, {}, done.append, said.append, Event())
     assert began[0] == "new"
     assert began[1] == "long"
     assert began[-1] == "timed"
