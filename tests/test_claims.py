@@ -42,7 +42,14 @@ AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FM
 OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
 
 
-@pytest.mark.parametrize("label", REGISTRY)
+# claims about what the library refuses: with shapes checked at run time the check refuses first
+REFUSALS = {"mod-compose", "mod-snap"}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [pytest.param(n, marks=pytest.mark.errors) if n in REFUSALS else n for n in REGISTRY],
+)
 def test_claim(label):
     run(REGISTRY[label])
 
