@@ -92,8 +92,8 @@ class _BatchNorm(torch.autograd.Function):
 def _apply(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Call `_BatchNorm`; where no transform is at work, without torch's look at its signature."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _BatchNorm.apply(*args)  # type: ignore[no-any-return, no-untyped-call]
-    return super(torch.autograd.Function, _BatchNorm).apply(*args)  # type: ignore[misc, no-any-return]
+        return _BatchNorm.apply(*args)  # type: ignore[no-untyped-call]
+    return super(torch.autograd.Function, _BatchNorm).apply(*args)  # type: ignore[no-untyped-call]
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -133,6 +133,13 @@ def _affine_(centred: Tensor, scale: Tensor, bias: Maybe) -> Tensor:
     return centred.mul_(scale).add_(bias)  # two passes, each faster than half of the other
 
 
+def _like(v: Tensor, x: Tensor) -> Tensor:
+    """Return v in the memory format of x, so that the gradient has it, too."""
+    if v.stride() == x.stride():
+        return v
+    return v.contiguous() if x.is_contiguous() else v.movedim(-1, 1).contiguous().movedim(1, -1)
+
+
 def _jacobian(q: Tensor, u: Tensor, rstd: Tensor) -> Tensor:
     """Return the Jacobian of bn_s times q: in each channel, q less its parts along 1 and u."""
     return (q - _mean(q) - u * _mean(q * u)) * rstd  # n *s c, eq. bn-vjp
@@ -149,7 +156,7 @@ def _pull_traced(
 
 def _pull(v: Tensor, centred: Tensor, rstd: Tensor, weight: Maybe) -> tuple[Tensor, Maybe, Tensor]:
     """Do what `_pull_traced` does in fewer passes: the two sums serve twice, gamma comes last."""
-    n = _count(centred)
+    n, v = _count(centred), _like(v, centred)
     grad_bias = _sum(v)  # c
     grad_weight = _sum(v * centred).mul_(rstd)  # c
     grad_x = torch.sub(v, grad_bias, alpha=1 / n)  # n *s c
