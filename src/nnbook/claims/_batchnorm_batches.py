@@ -97,7 +97,7 @@ def order_source(x: np.ndarray) -> Outcome:
 
 
 @claim(
-    "bn-mean",
+    "bn-batchmean",
     says=r"The mean of $N$ independent draws with variance $\sigma^2$ has the variance "
     r"$\sigma^2 / N$.",
     proof=True,
