@@ -90,7 +90,7 @@ def moments_exact() -> Identities:
 
 @claim(
     "bn-sign",
-    says=r"$\BNS(a \odot x + c) = \sign(a) \odot \BNS(x)$ for all vectors $a, c$ with one number "
+    says=r"$\BNS(a \odot x + d) = \sign(a) \odot \BNS(x)$ for all vectors $a, d$ with one number "
     r"per channel and $a_c \ne 0$ ($\varepsilon = 0$, no channel constant).",
     proof=True,
     given={**CHANNELS, "a": Vector("c", lo=0.1, hi=10), "b": Vector("c"), "shift": Vector("c")},
