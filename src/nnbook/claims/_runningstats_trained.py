@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnbook.claims import All, Holds, Outcome, claim, measured
-from nnbook.claims._batchnorm_batches import network
+from nnbook.claims.batchnorm import network
 from nnbook.claims._scalefree_trained import pictures
 
 if TYPE_CHECKING:

@@ -353,6 +353,7 @@ from nnbook.claims._runningstats_trained import (  # noqa: E402
     model_after,
     recalibrated,
     right,
+    tensors,
 )
 
-__all__ = ["accuracies", "model_after", "recalibrated", "right"]
+__all__ = ["accuracies", "model_after", "recalibrated", "right", "tensors"]
