@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnbook.claims import All, Holds, Outcome, claim, measured
-from nnbook.claims.batchnorm import network
 from nnbook.claims._scalefree_trained import pictures
+from nnbook.claims.batchnorm import network
 
 if TYPE_CHECKING:
     import torch

@@ -1,6 +1,6 @@
 """Claims of the topic batchnorm: what the samples of a batch share, and what follows from it.
 
-Small batches, the order of modules and what was measured have a file of their own, which this one
+Small batches, the order of modules and what was measured have files of their own, which this one
 loads at its end.
 """
 
@@ -247,10 +247,7 @@ def backward_exact() -> Identities:
     return found
 
 
-from nnbook.claims._batchnorm_batches import (  # noqa: E402
-    network,
-    spread,
-    trained,
-)
+from nnbook.claims import _batchnorm_batches  # noqa: E402
+from nnbook.claims._batchnorm_trained import network, spread, trained  # noqa: E402
 
-__all__ = ["network", "spread", "trained"]
+__all__ = ["_batchnorm_batches", "network", "spread", "trained"]
