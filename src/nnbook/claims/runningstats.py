@@ -189,7 +189,7 @@ def root_source(values: Numbers) -> Outcome:
 
 @claim(
     "rs-between",
-    says=r"For $B$ batches of $N$ values each: the variance of all $BN$ values is the mean of the "
+    says=r"For $B$ batches of $N$ values each: the variance of all values is the mean of the "
     r"variances of the batches plus the variance of their means (all biased).",
     proof=True,
     given={"B": Size(1, 5), "N": Size(1, 5), "x": Matrix("B", "N")},
