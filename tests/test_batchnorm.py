@@ -368,6 +368,17 @@ def test_only_the_input_is_kept_for_the_backward():
     assert x.numel() <= sum(kept) <= x.numel() + 3 * 32, kept
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 5)], ids=str)
+def test_it_compiles_in_one_graph(shape, request):
+    if request.config.getoption("--jaxtyping-packages", None):
+        pytest.skip("the compiler does not look into checks of types")
+    theirs, ours = pair(shape)
+    compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
+    x, v = torch.randn(2, *shape, dtype=torch.float64)
+    close(results(compiled, x, v), results(theirs, x, v))
+    close(list(ours.buffers()), list(theirs.buffers()))
+
+
 # what is refused
 
 X = np.ones((2, 3))
