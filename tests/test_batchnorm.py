@@ -14,6 +14,7 @@ from tools import close, numeric_vjp, torch_vjp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nnbook import nn, scratch
+from nnbook.claims import batchnorm as claims
 
 fused = torch.nn.functional.batch_norm
 FORWARD_MODE = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
@@ -377,6 +378,22 @@ def test_it_compiles_in_one_graph(shape, request):
     x, v = torch.randn(2, *shape, dtype=torch.float64)
     close(results(compiled, x, v), results(theirs, x, v))
     close(list(ours.buffers()), list(theirs.buffers()))
+
+
+# the experiments are right, and able to see a difference
+
+
+def test_the_noise_of_a_batch_is_seen():
+    assert claims.spread(1, 0, 5) == 0
+    assert claims.spread(64, 0, 10) < claims.spread(4, 0, 10) < 1
+
+
+def test_the_networks_of_the_experiment_differ_in_the_normalization_only():
+    with_bn, without = (
+        [type(m).__name__ for m in claims.network(n, depth=2)] for n in (True, False)
+    )
+    assert [n for n in with_bn if n != "BatchNorm1d"] == without
+    assert with_bn[:3] == ["Linear", "BatchNorm1d", "ReLU"]
 
 
 # what is refused
