@@ -272,6 +272,31 @@ def test_the_memory_format_is_kept(grad_format):
     assert nn.BatchNorm2d(3)(torch.randn(2, 3, 4, 5)).is_contiguous()
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 6), (2, 3, 4, 5), (2, 1, 4, 5), (4, 1)], ids=str)
+@pytest.mark.parametrize("strided", ["transposed", "sliced", "expanded", "backwards"])
+def test_any_strides_of_input_and_gradient(shape, strided):
+    def make(strided):
+        if strided == "sliced":
+            return torch.randn(*shape[:-1], 2 * shape[-1]).double()[..., ::2]
+        if strided == "expanded":
+            one = torch.randn(shape[0], shape[1], *(1,) * (len(shape) - 2)).double()
+            return one.expand(shape)
+        order = (
+            (1, 0, *range(2, len(shape))) if strided == "transposed" else range(len(shape))[::-1]
+        )
+        return (
+            torch.randn([shape[i] for i in order])
+            .double()
+            .permute(*np.argsort(list(order)).tolist())
+        )
+
+    theirs, ours = pair(shape)
+    for x, v in ((strided, "plain"), ("plain", strided), (strided, strided)):
+        x, v = (torch.randn(shape).double() if s == "plain" else make(s) for s in (x, v))
+        assert x.shape == v.shape == shape
+        close(results(ours, x, v), results(theirs, x, v))
+
+
 # derivatives of every order
 
 

@@ -126,7 +126,8 @@ def _sum(x: Tensor) -> Tensor:
 
 def _square_sum(centred: Tensor) -> Tensor:
     """Return the sum of squares of each channel; no squares are stored if its numbers are close."""
-    if centred.is_contiguous() or math.prod(centred.shape[1:-1]) > 2**16:  # for float32's sake
+    positions = math.prod(centred.shape[1:-1])
+    if centred.is_contiguous() or not 1 < positions <= 2**16:  # more are too many for float32
         return _sum(centred.square())
     norms = torch.linalg.vector_norm(centred, dim=_axes(centred)[1:])  # n c
     return norms.square_().sum(0)
