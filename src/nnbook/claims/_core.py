@@ -31,6 +31,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "bn": "batchnorm",
+    "rs": "runningstats",
 }
 
 Check = Callable[..., Outcome]
