@@ -55,8 +55,10 @@ class _GroupNorm(torch.autograd.Function):
         x: Tensor, centred: Tensor, mu: Tensor, rstd: Tensor, weight: Maybe, bias: Maybe, eps: float
     ) -> Tensor:
         scale = rstd if weight is None else rstd * weight  # n g k 1
-        # n g k s: beta + gamma (x - mu) / sigma, eqs. gn-hat gn-affine
-        return centred * scale if bias is None else torch.addcmul(bias, centred, scale)
+        if bias is None:
+            return centred * scale  # n g k s, eq. gn-hat
+        scale = torch.where(bias.isnan(), scale, scale)  # for vmap over beta alone: in place below
+        return (centred * scale).add_(bias)  # n g k s, eq. gn-affine
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -68,22 +70,12 @@ class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> tuple[Maybe, ...]:
         x, mu, rstd, weight = ctx.saved_tensors
+        pull = _pull
         if torch.is_grad_enabled():  # a second derivative is wanted: show how mu depends on x
             mu = x.mean(GROUP, keepdim=True)
             rstd = ((x - mu).square().mean(GROUP, keepdim=True) + ctx.eps).rsqrt()
-        centred = x - mu  # n g k s
-        m = max(1, x.shape[2] * x.shape[3])
-        at_weight = (v * centred).sum(3, keepdim=True) * rstd  # n g k 1, the sums of v u
-        at_bias = v.sum(3, keepdim=True)  # n g k 1
-        q, qu = (at_bias, at_weight) if weight is None else (at_bias * weight, at_weight * weight)
-        mean_q, mean_qu = (t.sum(2, keepdim=True) / m for t in (q, qu))  # n g 1 1, eq. gn-q
-        rest = torch.addcmul(-mean_q * rstd, centred, -mean_qu * rstd.square())
-        scale = rstd if weight is None else rstd * weight
-        grad_x = torch.addcmul(rest, v, scale)  # n g k s, eq. gn-backward-x
-        grads = (  # g k 1, eq. gn-backward-affine
-            None if weight is None else at_weight.sum(0),
-            at_bias.sum(0) if ctx.has_bias else None,
-        )
+            pull = _pull_traced
+        grad_x, *grads = pull(v, x - mu, rstd, weight, ctx.has_bias)
         return grad_x, None, None, None, *grads, None
 
     @staticmethod
@@ -94,10 +86,41 @@ class _GroupNorm(torch.autograd.Function):
         u = (x - mu) * rstd
         du = torch.zeros_like(u)
         if dx is not None:
-            du = (dx - dx.mean(GROUP, keepdim=True) - u * (dx * u).mean(GROUP, keepdim=True)) * rstd
+            du = _jacobian(dx, u, rstd)
         dy = du if weight is None else du * weight
         dy = dy if dweight is None else dy + u * dweight
         return dy if dbias is None else dy + dbias
+
+
+def _jacobian(q: Tensor, u: Tensor, rstd: Tensor) -> Tensor:
+    """Return the Jacobian of u times q; it is symmetric, so this serves both directions."""
+    mean_q, mean_qu = (t.mean(GROUP, keepdim=True) for t in (q, q * u))
+    return (q - mean_q - u * mean_qu) * rstd  # n g k s, eq. gn-backward-x
+
+
+def _pull_traced(
+    v: Tensor, centred: Tensor, rstd: Tensor, weight: Maybe, has_bias: bool
+) -> tuple[Tensor, Maybe, Maybe]:
+    u = centred * rstd  # n g k s, eq. gn-hat
+    q = v if weight is None else v * weight  # n g k s, eq. gn-q
+    at_weight = None if weight is None else (v * u).sum(SPACE).unsqueeze(-1)
+    at_bias = v.sum(SPACE).unsqueeze(-1) if has_bias else None  # g k 1, eq. gn-backward-affine
+    return _jacobian(q, u, rstd), at_weight, at_bias
+
+
+def _pull(
+    v: Tensor, centred: Tensor, rstd: Tensor, weight: Maybe, has_bias: bool
+) -> tuple[Tensor, Maybe, Maybe]:
+    """Do what `_pull_traced` does with sums per channel, which serve twice, and in place."""
+    m = max(1, v.shape[2] * v.shape[3])
+    at_weight = (v * centred).sum(3, keepdim=True) * rstd  # n g k 1, the sums of v u
+    at_bias = v.sum(3, keepdim=True)  # n g k 1
+    q, qu = (at_bias, at_weight) if weight is None else (at_bias * weight, at_weight * weight)
+    mean_q, mean_qu = (t.sum(2, keepdim=True) / m for t in (q, qu))  # n g 1 1
+    rest = (centred * (-mean_qu * rstd)).sub_(mean_q)  # n g k s
+    rest = rest.add_(v) if weight is None else rest.addcmul_(v, weight)
+    grads = (None if weight is None else at_weight.sum(0), at_bias.sum(0) if has_bias else None)
+    return rest.mul_(rstd), *grads
 
 
 def _apply(x: Tensor, groups: int, weight: Maybe, bias: Maybe, eps: float) -> Tensor:
@@ -254,7 +277,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, rroot: Tensor, weight: Maybe, eps: float) -> Tensor:
         u = x * rroot  # *batch m, eq. gn-rms
-        return u if weight is None else u.mul_(weight)  # *batch m, eq. gn-rms-full
+        return u if weight is None else u * weight  # *batch m, eq. gn-rms-full
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -457,6 +480,12 @@ class _InstanceNorm(nn.Module):
         count = torch.tensor(0, dtype=torch.long, device=device)
         self.register_buffer("num_batches_tracked", count if track_running_stats else None)
         self.reset_parameters()
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        """Take a state that counts no batches, as torch does."""
+        if self.num_batches_tracked is not None and (metadata.get("version") or 1) < 2:
+            state.setdefault(prefix + "num_batches_tracked", torch.tensor(0))
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
 
     def reset_running_stats(self) -> None:
         """Set the running means to 0 and the running variances to 1."""
