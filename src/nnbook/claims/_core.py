@@ -30,6 +30,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "gn": "groupnorm",
+    "bs": "batchsize",
 }
 
 Check = Callable[..., Outcome]
