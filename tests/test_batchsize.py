@@ -81,7 +81,8 @@ def test_an_experiment_takes_the_same_number_of_samples_or_of_steps(monkeypatch)
         real(model, batch, min(steps, 2), seed, **options)
 
     monkeypatch.setattr(trained, "train", watched)
-    f = trained.accuracy.__wrapped__
+    trained.trained.cache_clear()
+    f = trained.accuracy
     for batch in (1, 32, 256):
         assert 0 <= f("none", batch, "samples", 0) <= 1
         f("none", batch, "steps", 0)
@@ -90,11 +91,17 @@ def test_an_experiment_takes_the_same_number_of_samples_or_of_steps(monkeypatch)
     assert math.isnan(f("batch", 1, "samples", 0))
     assert math.isnan(f("batch", 1, "steps", 0))
     assert len(seen) == 6
+    trained.trained.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("batch", "BatchNorm1d"), ("layer", "LayerNorm"), ("group", "GroupNorm"), ("none", "Identity")],
+    [
+        ("batch", "BatchNorm1d"),
+        ("layer", "LayerNorm"),
+        ("group", "GroupNorm"),
+        ("none", "Identity"),
+    ],
 )
 def test_a_network_has_the_normalization_where_it_says_so(kind, name):
     names = [type(m).__name__ for m in trained.mlp(kind).children()]
@@ -123,3 +130,11 @@ def test_training_of_one_sample_at_a_time_is_that_of_instance_norm_only_in_train
         assert (batch.eval()(x) - instance(x)).abs().max() > 0.01
     kinds = [type(m).__name__ for m in batch]
     assert kinds.count("BatchNorm2d") == 2
+
+
+def test_fresh_statistics_are_those_of_the_test_sample_and_change_nothing_else():
+    before = [t.clone() for t in trained.trained("batch", 2, "samples", 0).state_dict().values()]
+    with_running = trained.accuracy("batch", 2, "samples", 0)
+    assert trained.accuracy_with_fresh_statistics(0) != with_running
+    after = list(trained.trained("batch", 2, "samples", 0).state_dict().values())
+    close(after, before)

@@ -55,7 +55,9 @@ def test_the_numpy_group_norm_agrees_with_torch(shape, groups, scale, shift, eps
     tol = precision(scale, shift)
     close(scratch.group_norm(x, gamma, beta, groups=groups, eps=eps), expected, tol, tol)
     if shift == 0 and shape[0]:
-        fused = F.group_norm(*(torch.tensor(a) for a in (x,)), groups, *map(torch.tensor, (gamma, beta)), eps)
+        fused = F.group_norm(
+            *(torch.tensor(a) for a in (x,)), groups, *map(torch.tensor, (gamma, beta)), eps
+        )
         close(scratch.group_norm(x, gamma, beta, groups=groups, eps=eps), fused)
     size = max([eps**-0.5, *(np.abs(g).max(initial=0.0) for g in grads)])
     got = scratch.group_norm_vjp(v, x, gamma, beta, groups=groups, eps=eps)
@@ -104,7 +106,6 @@ def test_the_vjps_agree_with_central_differences(rng):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_dtype_is_kept_and_float16_is_computed_in_float32(dtype, rng):
     arrays = tuple(a.astype(dtype) for a in maps(rng, (2, 4, 3), 1000.0))
-    x, gamma, beta, v = arrays
 
     def every(x, gamma, beta, v):
         return [
@@ -417,7 +418,9 @@ def test_second_derivatives_agree_with_torch(rng):
     ):
         grads = []
         for f in (ours, theirs):
-            at = [t.clone().requires_grad_() for t in (x, gamma if leaves == 3 else gamma[:2], beta)]
+            at = [
+                t.clone().requires_grad_() for t in (x, gamma if leaves == 3 else gamma[:2], beta)
+            ]
             first = torch.autograd.grad(f(*at[:leaves]), at[:leaves], v, create_graph=True)
             penalty = sum((g**3).sum() for g in first)
             grads.append(torch.autograd.grad(penalty, at[:2]))
@@ -490,7 +493,6 @@ def test_the_operations_are_few_and_only_the_input_is_kept(norm, shape, most):
             y = norm(x)
     with Counter() as backward:
         torch.autograd.grad(y, (x, *norm.parameters()), v)
-    print(len(forward.names), len(backward.names))
     assert 4 <= len(forward.names) <= most[0], forward.names
     assert 4 <= len(backward.names) <= most[1], backward.names
     assert not [n for n in forward.names + backward.names if "var" in n or "std" in n]
@@ -566,7 +568,7 @@ def test_torch_refuses_one_number_per_group_only_for_one_sample():
     """So do we: with two samples the output is beta, without a word."""
     for f in (nn.group_norm, F.group_norm):
         assert not f(torch.randn(2, 4), 4).any()
-        with pytest.raises(ValueError, match="(?i)more than 1 value|one number per group"):
+        with pytest.raises(ValueError, match=r"(?i)more than 1 value|one number per group"):
             f(torch.randn(1, 4), 4)
 
 

@@ -287,9 +287,7 @@ def check_nonzero(who: str, name: str, zero: bool) -> None:
 def check_axes(who: str, got: Sequence[int], wanted: Collection[int], axes: str) -> None:
     """Raise ValueError unless a shape has one of the wanted numbers of axes."""
     if len(got) not in wanted:
-        raise ValueError(
-            f"{who}: an input of shape {tuple(got)} has {len(got)} axes; give {axes}."
-        )
+        raise ValueError(f"{who}: an input of shape {tuple(got)} has {len(got)} axes; give {axes}.")
 
 
 def check_several(who: str, shape: Sequence[int], numbers: int) -> None:

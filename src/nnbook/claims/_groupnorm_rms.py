@@ -121,8 +121,13 @@ def rms_mixture_exact() -> Identities:
     r"$r$ the number that $x$ is divided by and $q = \gamma \odot v$: the gradient at $x$ is "
     r"$\frac1r (q - u\,\overline{q u})$, and at $\gamma$ it is $\sum v \odot u$ over the samples.",
     proof=True,
-    given={"m": Size(1, 6), "x": Matrix("B", "m"), "v": Matrix("B", "m"), "gamma": Vector("m")}
-    | {"eps": Scalar(0.001, 1)},
+    given={
+        "m": Size(1, 6),
+        "x": Matrix("B", "m"),
+        "v": Matrix("B", "m"),
+        "gamma": Vector("m"),
+        "eps": Scalar(0.001, 1),
+    },
 )
 def rms_backward(x: Array, v: Array, gamma: Array, eps: float) -> Outcome:
     at_x, at_gamma = rms_norm_vjp(v, x, gamma, eps=eps)
@@ -163,16 +168,15 @@ def pooled_accuracy(norm: str, seed: int) -> float:
         torch.nn.functional.avg_pool2d(torch.as_tensor(part.standardized(few))[:, None], 2)
         for part in (few, test)
     )
-    middle = {
-        "instance": lambda: nn.InstanceNorm2d(16, affine=True),
-        "group": lambda: nn.GroupNorm(2, 16),
-    }[norm]
+    middle: torch.nn.Module = nn.GroupNorm(2, 16)
+    if norm == "instance":
+        middle = nn.InstanceNorm2d(16, affine=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
             torch.nn.Conv2d(1, 16, 3),
             nn.ReLU(),
-            middle(),
+            middle,
             torch.nn.AdaptiveAvgPool2d(1),
             torch.nn.Flatten(),
             nn.Linear(16, 10),

@@ -60,13 +60,19 @@ def depends(f: Callable[[Array], Array], x: Array) -> Array:
 
 @claim(
     "bs-shared",
-    says="An output changes when a number of its own set is changed, and with no other number. "
-    "The sets are, for maps with samples, channels and positions: a channel in all samples "
-    "(batch); a sample (layer, RMS); a channel of a sample (instance); a group of channels of a "
-    "sample (group).",
+    says="No output depends on a number outside of its own set, and each number of the set moved "
+    "it in every case that was drawn. The sets are, for maps with samples, channels and positions: "
+    "a channel in all samples (batch); a sample (layer, RMS); a channel of a sample (instance); a "
+    "group of channels of a sample (group).",
     proof=True,
-    given={"kind": Choice(("batch", "layer", "instance", "group", "RMS")), "seed": Size(0, 999)}
-    | {"n": Size(1, 3), "G": Size(1, 2), "k": Size(1, 2), "s": Size(2, 3)},
+    given={
+        "kind": Choice(("batch", "layer", "instance", "group", "RMS")),
+        "seed": Size(0, 999),
+        "n": Size(1, 3),
+        "G": Size(1, 2),
+        "k": Size(1, 2),
+        "s": Size(2, 3),
+    },
     cases=60,
 )
 def shared(kind: str, seed: int, n: int, G: int, k: int, s: int) -> Outcome:
@@ -109,7 +115,11 @@ def measure(name: str, module: Any, shape: tuple[int, ...] = (3, 4, 2, 3)) -> Ro
         along = (run(changed) - y).abs().amax([a for a in range(4) if a != axis]) > 1e-12
         moved.append(int(along.sum()))
     names = ("N", "C", "H", "W")
-    words = [n if m == s else f"{n} ({m} of {s})" for n, m, s in zip(names, moved, shape) if m > 1]
+    words = [
+        n if m == s else f"{n} ({m} of {s})"
+        for n, m, s in zip(names, moved, shape, strict=True)
+        if m > 1
+    ]
     return Row(
         name,
         ", ".join(words),
@@ -131,6 +141,7 @@ def table() -> list[Row]:
     modules = {
         "batch": torch.nn.BatchNorm2d(4),
         "layer, of maps": nn.LayerNorm((4, 2, 3)),
+        "layer, last axis": nn.LayerNorm(3),
         "instance": nn.InstanceNorm2d(4, affine=True),
         "group, G = 2": nn.GroupNorm(2, 4),
         "RMS, of maps": nn.RMSNorm((4, 2, 3)),
@@ -155,6 +166,7 @@ def comparison() -> Outcome:
     want = {
         "batch": "N, H, W",
         "layer, of maps": "C, H, W",
+        "layer, last axis": "W",
         "instance": "H, W",
         "group, G = 2": "C (2 of 4), H, W",
         "RMS, of maps": "C, H, W",
@@ -240,8 +252,12 @@ def noise_exact() -> Identities:
     r"has an output of length $\sqrt m$ whatever came in. Inside the branch, $x + f(\LNS(x))$, "
     r"the block adds to $ax$ what it adds to $x$, for every $a > 0$, and passes $x$ on unchanged.",
     proof=True,
-    given={"m": Size(3, 6), "W": Matrix("m", "m"), "x": Vector("m", nonconstant=True)}
-    | {"a": Scalar(0.1, 10)},
+    given={
+        "m": Size(3, 6),
+        "W": Matrix("m", "m"),
+        "x": Vector("m", nonconstant=True),
+        "a": Scalar(0.1, 10),
+    },
 )
 def order(W: Array, x: Array, a: float) -> Outcome:
     def f(z: Array) -> Array:

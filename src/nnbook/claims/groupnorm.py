@@ -5,6 +5,7 @@ RMS normalization and what is measured have files of their own, loaded at the en
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,9 @@ def samples(x: Array, gamma: Array, beta: Array) -> Outcome:
     a = gamma.ravel(), beta.ravel()
     alone = np.concatenate([group_norm(one[None], *a, groups=groups) for one in z])
     instance = np.concatenate([instance_norm(one[None], *a) for one in z])
-    return All(Equal(group_norm(z, *a, groups=groups), alone), Equal(instance_norm(z, *a), instance))
+    return All(
+        Equal(group_norm(z, *a, groups=groups), alone), Equal(instance_norm(z, *a), instance)
+    )
 
 
 @claim(
@@ -195,12 +198,17 @@ def contrast(x: Array, gamma: Array, beta: Array, eps: float) -> Outcome:
     says=r"A group that holds one number gives $\beta$ for every input and every "
     r"$\varepsilon > 0$, and the gradient at its input is 0.",
     proof=True,
-    given={"n": Size(1, 3), "c": Size(1, 4), "x": Maps("n", "c"), "v": Maps("n", "c")}
-    | {"gamma": Vector("c"), "beta": Vector("c"), "eps": EPS},
+    given={
+        "n": Size(1, 3),
+        "c": Size(1, 4),
+        "x": Maps("n", "c"),
+        "v": Maps("n", "c"),
+        "gamma": Vector("c"),
+        "beta": Vector("c"),
+        "eps": EPS,
+    },
 )
-def one_number(
-    x: Array, v: Array, gamma: Array, beta: Array, eps: float
-) -> Outcome:
+def one_number(x: Array, v: Array, gamma: Array, beta: Array, eps: float) -> Outcome:
     groups = x.shape[1]
     y = group_norm(x, gamma, beta, groups=groups, eps=eps)
     at_x = group_norm_vjp(v, x, gamma, beta, groups=groups, eps=eps)[0]
@@ -244,14 +252,15 @@ def two_exact() -> Identities:
 )
 def eps_everywhere(x: Array, a: float, eps: float) -> Outcome:
     z, groups = maps(x)
+
+    def by_group(z: Array, *, eps: float) -> Array:
+        return group_norm(z, groups=groups, eps=eps)
+
+    norms: tuple[Callable[..., Array], ...] = (by_group, instance_norm, layer_norm)
     found = []
-    for norm in (
-        lambda z, eps: group_norm(z, groups=groups, eps=eps),
-        lambda z, eps: instance_norm(z, eps=eps),
-        lambda z, eps: layer_norm(z, eps=eps),
-    ):
-        found.append(Close(norm(a * z, eps), np.sign(a) * norm(z, eps / a**2)))
-        found.append(Close(norm(0 * z + a, eps), 0 * z))
+    for norm in norms:
+        found.append(Close(norm(a * z, eps=eps), np.sign(a) * norm(z, eps=eps / a**2)))
+        found.append(Close(norm(0 * z + a, eps=eps), 0 * z))
     return All(*found)
 
 

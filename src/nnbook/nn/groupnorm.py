@@ -144,7 +144,7 @@ def group_norm(
 ) -> Maps:
     r"""Normalize each group of channels of each sample, then scale and shift each channel.
 
-    .. math:: y_{nc} = \beta_c + \gamma_c \, (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
+    .. math:: y_{nc} = \beta_c + \gamma_c (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
 
     The backward pass is the formula of the book, so that only the input, gamma and two numbers
     per group are kept. float16 and bfloat16 are computed in float32 and cast back. A group that is
@@ -259,9 +259,7 @@ def _track(x: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float
         old.copy_((1 - momentum) * old + momentum * new)  # c, eq. gn-track
 
 
-def _affine(
-    x: Tensor, mean: Tensor, var: Tensor, weight: Maybe, bias: Maybe, eps: float
-) -> Tensor:
+def _affine(x: Tensor, mean: Tensor, var: Tensor, weight: Maybe, bias: Maybe, eps: float) -> Tensor:
     """Normalize by given numbers, which do not depend on x."""
     spread = (-1, *(1,) * (x.dim() - 2))
     scale = (_wide(var) + eps).rsqrt() * (1.0 if weight is None else _wide(weight))  # c
@@ -371,7 +369,7 @@ def _fill(module: nn.Module, names: Sequence[str], value: float) -> None:
 class GroupNorm(nn.Module):
     r"""Normalize each group of channels of each sample, with a learnt scale and shift per channel.
 
-    .. math:: y_{nc} = \beta_c + \gamma_c \, (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
+    .. math:: y_{nc} = \beta_c + \gamma_c (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
 
     Nothing is shared between samples, and train and eval mode do the same. See `group_norm`.
 
@@ -416,7 +414,9 @@ class GroupNorm(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        check_groups("GroupNorm", check_count("GroupNorm", "num_channels", num_channels), num_groups)
+        check_groups(
+            "GroupNorm", check_count("GroupNorm", "num_channels", num_channels), num_groups
+        )
         check_range("GroupNorm", "eps", eps, 0.0)
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
@@ -501,7 +501,9 @@ class _InstanceNorm(nn.Module):
     def forward(self, input: AnyShape) -> AnyShape:  # noqa: A002
         """Call `instance_norm` with the module's parameters and running numbers."""
         who, axes = type(self).__name__, self._positions
-        check_axes(who, input.shape, (axes + 1, axes + 2), f"(c, {'s, ' * axes}) or one more in front")
+        check_axes(
+            who, input.shape, (axes + 1, axes + 2), f"(c, {'s, ' * axes}) or one more in front"
+        )
         channels = input.shape[-1 - axes]
         if channels != self.num_features and (self.affine or self.track_running_stats):
             check_per_channel(who, "num_features", (self.num_features,), channels)
@@ -535,7 +537,7 @@ class _InstanceNorm(nn.Module):
 class InstanceNorm1d(_InstanceNorm):
     r"""Normalize each channel of each sample over one axis of positions.
 
-    .. math:: y_{nc} = \beta_c + \gamma_c \, (x_{nc} - \mu_{nc}) / \sqrt{\sigma^2_{nc} + \varepsilon}
+    .. math:: y_{nc} = \beta_c + \gamma_c (x_{nc} - \mu_{nc}) / \sqrt{\sigma^2_{nc} + \varepsilon}
 
     As in torch there is no gamma and no beta by default, and no running numbers; with
     ``track_running_stats`` these are used in eval mode in place of the input's own. ``momentum``
@@ -576,7 +578,7 @@ class InstanceNorm1d(_InstanceNorm):
 class InstanceNorm2d(_InstanceNorm):
     r"""Normalize each channel of each sample over two axes of positions; see `InstanceNorm1d`.
 
-    .. math:: y_{nc} = \beta_c + \gamma_c \, (x_{nc} - \mu_{nc}) / \sqrt{\sigma^2_{nc} + \varepsilon}
+    .. math:: y_{nc} = \beta_c + \gamma_c (x_{nc} - \mu_{nc}) / \sqrt{\sigma^2_{nc} + \varepsilon}
 
     Args:
         num_features: number of channels.
@@ -667,6 +669,5 @@ class RMSNorm(nn.Module):
     def extra_repr(self) -> str:
         """Name the shape and the options, as torch does."""
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )

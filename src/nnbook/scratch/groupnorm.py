@@ -36,7 +36,7 @@ def group_norm(
 ) -> Maps:
     r"""Normalize each group of channels of each sample, then scale and shift each channel.
 
-    .. math:: y_{nc} = \beta_c + \gamma_c \, (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
+    .. math:: y_{nc} = \beta_c + \gamma_c (x_{nc} - \mu_{ng}) / \sqrt{\sigma^2_{ng} + \varepsilon}
 
     Mean and biased variance are taken over one sample's channels of one group and all their
     positions. A group that holds a single number gives beta, whatever the number is.
