@@ -232,7 +232,7 @@ def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> 
         )
 
 
-def check_channels(who: str, name: str, shape: Sequence[int]) -> None:
+def check_maps(who: str, name: str, shape: Sequence[int]) -> None:
     """Raise ValueError unless a shape has samples and channels, and numbers in each sample."""
     if len(shape) < 2:
         raise ValueError(
@@ -284,7 +284,7 @@ def check_nonzero(who: str, name: str, zero: bool) -> None:
         )
 
 
-def check_axes(who: str, got: Sequence[int], wanted: Collection[int], axes: str) -> None:
+def check_axis_count(who: str, got: Sequence[int], wanted: Collection[int], axes: str) -> None:
     """Raise ValueError unless a shape has one of the wanted numbers of axes."""
     if len(got) not in wanted:
         raise ValueError(f"{who}: an input of shape {tuple(got)} has {len(got)} axes; give {axes}.")

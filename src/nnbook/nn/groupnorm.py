@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nnbook._check import (
-    check_axes,
-    check_channels,
+    check_axis_count,
     check_count,
     check_ends_in,
     check_floating,
     check_groups,
+    check_maps,
     check_not_empty,
     check_per_channel,
     check_positions,
@@ -185,7 +185,7 @@ def group_norm(
 
 def _check_maps(who: str, x: Tensor, weight: Maybe, bias: Maybe, eps: float) -> None:
     check_floating(who, "input", x.dtype, x.dtype.is_floating_point)
-    check_channels(who, "input", (*x.shape[:2], *(max(1, s) for s in x.shape[2:])))
+    check_maps(who, "input", (*x.shape[:2], *(max(1, s) for s in x.shape[2:])))
     check_range(who, "eps", eps, 0.0)
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None:
@@ -501,7 +501,7 @@ class _InstanceNorm(nn.Module):
     def forward(self, input: AnyShape) -> AnyShape:  # noqa: A002
         """Call `instance_norm` with the module's parameters and running numbers."""
         who, axes = type(self).__name__, self._positions
-        check_axes(
+        check_axis_count(
             who, input.shape, (axes + 1, axes + 2), f"(c, {'s, ' * axes}) or one more in front"
         )
         channels = input.shape[-1 - axes]

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from nnbook._check import (
-    check_channels,
     check_floating,
     check_groups,
     check_last_axes,
+    check_maps,
     check_nonzero,
     check_per_channel,
     check_positions,
@@ -246,7 +246,7 @@ def rms_norm_vjp(
 def _grouped(who: str, x: Maps, gamma: Channels, beta: Channels, groups: int) -> Array:
     """Check everything and return x with the numbers of a group on one axis, n g m."""
     check_floating(who, "x", x.dtype, np.issubdtype(x.dtype, np.floating))
-    check_channels(who, "x", x.shape)
+    check_maps(who, "x", x.shape)
     check_groups(who, x.shape[1], groups)
     for name, value in (("gamma", gamma), ("beta", beta)):
         if value is not None:
@@ -261,7 +261,7 @@ def _per_channel(value: Array, x: Maps) -> Array:
 
 
 def _several_positions(who: str, x: Maps) -> None:
-    check_channels(who, "x", x.shape)
+    check_maps(who, "x", x.shape)
     check_positions(who, x.shape)
 
 
