@@ -315,21 +315,19 @@ def backward_exact() -> Identities:
 
 @claim(
     "gn-between",
-    says=r"Let $G$ divide $G'$ and $G'$ divide $C$, with $\varepsilon = 0$. Normalizing with both, "
-    r"in either order, is the same as normalizing with $G'$ groups alone.",
+    says=r"Let $G$ divide $G'$ and $G'$ divide $C$, let $\varepsilon = 0$ and no group be constant. "
+    r"Normalizing with both, in either order, is the same as normalizing with $G'$ groups alone.",
     proof=True,
     given={**SIZES, "s": Size(2, 4), "x": X},
 )
 def between(x: Array) -> Outcome:
     z, groups = maps(varied(x))
-
-    def coarse(z: Array) -> Array:
-        return group_norm(z, groups=groups, eps=0.0)
-
-    def fine(z: Array) -> Array:
-        return instance_norm(z, eps=0.0)
-
-    return All(Close(fine(coarse(z)), fine(z)), Close(coarse(fine(z)), fine(z)))
+    u = {g: group_norm(z, groups=g, eps=0.0) for g in (1, groups, z.shape[1])}
+    found = []
+    for coarse, fine in ((1, groups), (groups, z.shape[1]), (1, z.shape[1])):
+        found.append(Close(group_norm(u[coarse], groups=fine, eps=0.0), u[fine]))
+        found.append(Close(group_norm(u[fine], groups=coarse, eps=0.0), u[fine]))
+    return All(*found)
 
 
 from nnbook.claims import _groupnorm_rms  # noqa: E402
