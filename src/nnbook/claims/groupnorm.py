@@ -316,7 +316,8 @@ def backward_exact() -> Identities:
 @claim(
     "gn-between",
     says=r"Let $G$ divide $G'$ and $G'$ divide $C$, let $\varepsilon = 0$ and no "
-    r"group be constant. Normalizing with both, in either order, is the same as normalizing with $G'$ groups alone.",
+    r"group be constant. Normalizing with both, in either order, is the same as normalizing with "
+    r"$G'$ groups alone.",
     proof=True,
     given={**SIZES, "s": Size(2, 4), "x": X},
 )
