@@ -284,6 +284,21 @@ def test_the_memory_format_is_kept(groups):
     close(run(nn.InstanceNorm2d(4), x, v), run(torch.nn.InstanceNorm2d(4), x, v), 1e-4, 1e-4)
 
 
+def test_the_output_may_be_changed_in_place_and_the_input_is_not(rng):
+    x, v = torch.tensor(rng.normal(size=(2, 3, 4, 2)))
+    before = x.clone()
+    results = []
+    for f in (nn.group_norm, F.group_norm):
+        leaf = x.clone().requires_grad_()
+        y = torch.relu_(f(leaf, 2).mul_(2).add_(1))
+        results.append((y, *torch.autograd.grad(y, leaf, v)))
+        assert torch.equal(leaf, before)
+    close(results[0], results[1])
+    plain = nn.group_norm(x, 2)
+    assert torch.equal(x, before)
+    assert not plain.requires_grad
+
+
 def test_strided_and_broadcast_inputs(rng):
     x = torch.tensor(rng.normal(size=(5, 3, 4))).transpose(0, 2)
     close(nn.group_norm(x, 3), F.group_norm(x, 3))

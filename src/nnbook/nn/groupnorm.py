@@ -55,14 +55,17 @@ class _GroupNorm(torch.autograd.Function):
         x: Tensor, centred: Tensor, mu: Tensor, rstd: Tensor, weight: Maybe, bias: Maybe, eps: float
     ) -> Tensor:
         scale = rstd if weight is None else rstd * weight  # n g k 1
-        if bias is None:
-            return centred * scale  # n g k s, eq. gn-hat
-        scale = torch.where(bias.isnan(), scale, scale)  # for vmap over beta alone: in place below
-        return (centred * scale).add_(bias)  # n g k s, eq. gn-affine
+        if torch._C._are_functorch_transforms_active():  # vmap may forbid to work in place
+            y = centred * scale  # n g k s, eq. gn-hat
+            return y if bias is None else y + bias  # n g k s, eq. gn-affine
+        y = centred.mul_(scale)
+        return y if bias is None else y.add_(bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        x, _, mu, rstd, weight, bias, ctx.eps = inputs
+        x, centred, mu, rstd, weight, bias, ctx.eps = inputs
+        if output is centred:
+            ctx.mark_dirty(centred)
         ctx.has_bias = bias is not None
         ctx.save_for_backward(x, mu, rstd, weight)
         ctx.save_for_forward(x, mu, rstd, weight)
@@ -130,7 +133,7 @@ def _apply(x: Tensor, groups: int, weight: Maybe, bias: Maybe, eps: float) -> Te
     rows = _wide(x).reshape(n, *axes, math.prod(x.shape[2:]))  # n g k s
     gamma, beta = (None if t is None else _wide(t).reshape(*axes, 1) for t in (weight, bias))
     with torch.no_grad():
-        centred, mu, rstd = _statistics(rows, eps)
+        centred, mu, rstd = _statistics(torch.autograd.forward_ad.unpack_dual(rows).primal, eps)
     y: Tensor = _GroupNorm.apply(rows, centred, mu, rstd, gamma, beta, eps)  # type: ignore[no-untyped-call]
     return y.reshape(x.shape).to(x.dtype)
 
