@@ -70,6 +70,8 @@ def test_a_row_of_the_table_is_found_by_running():
     assert (row.statistics, row.parameters, row.shift, row.scale) == ("W", 6, True, True)
     row = batchsize.measure("group", nn.GroupNorm(2, 4))
     assert row.statistics == "C (2 of 4), H, W"
+    assert not row.other_samples
+    assert batchsize.measure("batch", torch.nn.BatchNorm2d(4)).other_samples
 
 
 def test_an_experiment_takes_the_same_number_of_samples_or_of_steps(monkeypatch):

@@ -65,7 +65,7 @@ def train(model: torch.nn.Module, batch: int, steps: int, seed: int, rate: float
         model,
         (x[rows], y[rows]),
         loss=torch.nn.CrossEntropyLoss(),
-        optimizer=torch.optim.Adam(model.parameters(), rate),
+        optimizer=torch.optim.Adam(model.parameters(), rate, fused=True),
         epochs=1,
         batch_size=batch,
         seed=seed,

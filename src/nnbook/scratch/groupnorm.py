@@ -277,7 +277,7 @@ def _root_mean_square(
     wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     square = (wide**2).mean(axis=_last(axes), keepdims=True)  # *batch 1
     root = np.sqrt(square + np.asarray(eps, square.dtype))  # *batch 1, eq. gn-root
-    check_nonzero(who, "x", (root == 0).any())
+    check_nonzero(who, "x", bool((root == 0).any()))
     return wide, root
 
 
