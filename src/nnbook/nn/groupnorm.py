@@ -126,6 +126,13 @@ def _pull(
     return rest.mul_(rstd), *grads
 
 
+def _call(function: Any, *args: Any) -> Tensor:
+    """Call an autograd function; without transforms, also without torch's look at its signature."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return function.apply(*args)  # type: ignore[no-any-return]
+    return super(torch.autograd.Function, function).apply(*args)  # type: ignore[misc, no-any-return]
+
+
 def _apply(x: Tensor, groups: int, weight: Maybe, bias: Maybe, eps: float) -> Tensor:
     """Normalize maps n c *s; the splitting of axes is a view in either memory format."""
     n, c = x.shape[:2]
@@ -134,7 +141,7 @@ def _apply(x: Tensor, groups: int, weight: Maybe, bias: Maybe, eps: float) -> Te
     gamma, beta = (None if t is None else _wide(t).reshape(*axes, 1) for t in (weight, bias))
     with torch.no_grad():
         centred, mu, rstd = _statistics(torch.autograd.forward_ad.unpack_dual(rows).primal, eps)
-    y: Tensor = _GroupNorm.apply(rows, centred, mu, rstd, gamma, beta, eps)  # type: ignore[no-untyped-call]
+    y = _call(_GroupNorm, rows, centred, mu, rstd, gamma, beta, eps)
     return y.reshape(x.shape).to(x.dtype)
 
 
@@ -358,7 +365,7 @@ def rms_norm(
     gamma = None if weight is None else _wide(weight).flatten()
     with torch.no_grad():
         rroot = _inverse_root(x, eps)
-    y: Tensor = _RMSNorm.apply(x, rroot, gamma, eps)  # type: ignore[no-untyped-call]
+    y = _call(_RMSNorm, x, rroot, gamma, eps)
     return y.reshape(input.shape).to(input.dtype)
 
 
