@@ -208,8 +208,8 @@ def pooled_group(seed: int) -> float:
 
 @claim(
     "gn-pooled-instance",
-    says="The same net with instance normalization in that place learns nothing: its accuracy is at "
-    "most 0.15 for each of three seeds, where one class in ten is right by chance.",
+    says="The same net with instance normalization in that place learns nothing: its accuracy is "
+    "at most 0.15 for each of three seeds, where one class in ten is right by chance.",
 )
 def pooled_instance() -> Outcome:
     return AtMost(max(pooled_accuracy("instance", seed) for seed in range(3)), 0.15)
