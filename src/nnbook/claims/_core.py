@@ -30,6 +30,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "bn": "batchnorm",
+    "rs": "runningstats",
     "gn": "groupnorm",
     "bs": "batchsize",
 }

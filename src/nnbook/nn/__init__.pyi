@@ -53,6 +53,15 @@ from .activations import (
 from .activations import (
     tanh as tanh,
 )
+from .batchnorm import (
+    BatchNorm1d as BatchNorm1d,
+)
+from .batchnorm import (
+    BatchNorm2d as BatchNorm2d,
+)
+from .batchnorm import (
+    batch_norm as batch_norm,
+)
 from .composition import (
     MLP as MLP,
 )
@@ -109,6 +118,9 @@ from .linear import (
 )
 from .linear import (
     affine as affine,
+)
+from .runningstats import (
+    fold_batch_norm as fold_batch_norm,
 )
 from .tracing import (
     Edge as Edge,

@@ -88,6 +88,18 @@ from .approximation import (
 from .approximation import (
     tent_network as tent_network,
 )
+from .batchnorm import (
+    batch_norm as batch_norm,
+)
+from .batchnorm import (
+    batch_norm_vjp as batch_norm_vjp,
+)
+from .batchnorm import (
+    bn_s as bn_s,
+)
+from .batchnorm import (
+    bn_s_vjp as bn_s_vjp,
+)
 from .composition import (
     Map as Map,
 )
@@ -180,4 +192,16 @@ from .linear import (
 )
 from .linear import (
     mm_vjp as mm_vjp,
+)
+from .runningstats import (
+    batch_norm_eval as batch_norm_eval,
+)
+from .runningstats import (
+    batch_norm_eval_vjp as batch_norm_eval_vjp,
+)
+from .runningstats import (
+    fold_batch_norm as fold_batch_norm,
+)
+from .runningstats import (
+    running_update as running_update,
 )
