@@ -17,7 +17,6 @@ from nnbook.claims import batchsize
 def test_the_normalizations_of_the_claims_are_those_of_torch(rng):
     x = rng.normal(size=(3, 4, 5))
     t = torch.tensor(x)
-    close(batchsize.batch_norm(x), torch.nn.functional.batch_norm(t, None, None, training=True))
     want = {
         "batch": torch.nn.BatchNorm1d(4, affine=False),
         "layer": torch.nn.LayerNorm((4, 5), elementwise_affine=False),
@@ -71,7 +70,7 @@ def test_a_row_of_the_table_is_found_by_running():
     row = batchsize.measure("group", nn.GroupNorm(2, 4))
     assert row.statistics == "C (2 of 4), H, W"
     assert not row.other_samples
-    assert batchsize.measure("batch", torch.nn.BatchNorm2d(4)).other_samples
+    assert batchsize.measure("batch", nn.BatchNorm2d(4)).other_samples
 
 
 def test_an_experiment_takes_the_same_number_of_samples_or_of_steps(monkeypatch):

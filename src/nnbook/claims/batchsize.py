@@ -15,14 +15,15 @@ import numpy as np
 from nnbook.claims import All, Close, Equal, Holds, Outcome, claim, exact
 from nnbook.claims.domains import Choice, Matrix, Scalar, Size, Vector
 from nnbook.claims.layernorm import Array, Identities, symbols
-from nnbook.scratch import group_norm, instance_norm, layer_norm, ln_s, relu, rms_norm
-
-
-def batch_norm(x: Array, eps: float = 1e-5) -> Array:
-    """Normalize each channel over all samples and positions, as in training; no scale or shift."""
-    rows = np.moveaxis(x, 1, 0)
-    u = ln_s(rows.reshape(len(rows), -1), eps)
-    return np.moveaxis(u.reshape(rows.shape), 0, 1)
+from nnbook.scratch import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    ln_s,
+    relu,
+    rms_norm,
+)
 
 
 def norms(groups: int) -> dict[str, Callable[[Array], Array]]:
@@ -134,12 +135,10 @@ def measure(name: str, module: Any, shape: tuple[int, ...] = (3, 4, 2, 3)) -> Ro
 
 def table() -> list[Row]:
     """Return the comparison: every normalization of the part, on maps of four channels, 2 by 3."""
-    import torch
-
     from nnbook import nn
 
     modules = {
-        "batch": torch.nn.BatchNorm2d(4),
+        "batch": nn.BatchNorm2d(4),
         "layer, of maps": nn.LayerNorm((4, 2, 3)),
         "layer, last axis": nn.LayerNorm(3),
         "instance": nn.InstanceNorm2d(4, affine=True),
@@ -187,7 +186,7 @@ def comparison() -> Outcome:
     given={"c": Size(1, 4), "s": Size(2, 5), "x": Matrix("c", "s"), "eps": Scalar(1e-4, 1)},
 )
 def one_sample(x: Array, eps: float) -> Outcome:
-    return Close(batch_norm(x[None], eps), instance_norm(x[None], eps=eps))
+    return Close(batch_norm(x[None], eps=eps), instance_norm(x[None], eps=eps))
 
 
 @claim(
@@ -202,9 +201,9 @@ def two_samples(x: Array, y: Array, eps: float) -> Outcome:
     pair, d = np.stack([x, y])[..., None], x - y
     want = d / np.sqrt(d**2 + 4 * eps)
     apart = np.where(np.abs(d) < 1e-3, 1.0, d)
-    signs = batch_norm(np.stack([y + apart, y])[..., None], 0.0)[..., 0]
+    signs = batch_norm(np.stack([y + apart, y])[..., None], eps=0.0)[..., 0]
     return All(
-        Close(batch_norm(pair, eps)[..., 0], np.stack([want, -want])),
+        Close(batch_norm(pair, eps=eps)[..., 0], np.stack([want, -want])),
         Close(signs, np.stack([np.sign(apart), -np.sign(apart)]), 1e-6),
     )
 
