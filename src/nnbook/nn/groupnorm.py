@@ -129,8 +129,8 @@ def _pull(
 def _call(function: Any, *args: Any) -> Tensor:
     """Call an autograd function; without transforms, also without torch's look at its signature."""
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return function.apply(*args)  # type: ignore[no-any-return]
-    return super(torch.autograd.Function, function).apply(*args)  # type: ignore[misc, no-any-return]
+        return function.apply(*args)
+    return super(torch.autograd.Function, function).apply(*args)
 
 
 def _apply(x: Tensor, groups: int, weight: Maybe, bias: Maybe, eps: float) -> Tensor:
