@@ -142,6 +142,24 @@ from .denselayer import (
 from .denselayer import (
     mm_operations as mm_operations,
 )
+from .groupnorm import (
+    group_norm as group_norm,
+)
+from .groupnorm import (
+    group_norm_vjp as group_norm_vjp,
+)
+from .groupnorm import (
+    instance_norm as instance_norm,
+)
+from .groupnorm import (
+    instance_norm_vjp as instance_norm_vjp,
+)
+from .groupnorm import (
+    rms_norm as rms_norm,
+)
+from .groupnorm import (
+    rms_norm_vjp as rms_norm_vjp,
+)
 from .initial import (
     he_normal as he_normal,
 )
