@@ -353,3 +353,33 @@ def check_several(who: str, shape: Sequence[int], numbers: int) -> None:
             f"{who}: an input of shape {tuple(shape)} has one number per group, which would be "
             "normalized to 0 whatever it is; give fewer groups or more positions."
         )
+
+
+def check_plain(who: str, options: Mapping[str, object]) -> None:
+    """Raise NotImplementedError if one of the options that only change how it runs is set."""
+    for name, got in options.items():
+        if got:
+            raise NotImplementedError(
+                f"{who}: {name}={got!r} is not taught in this book, where one plain loop updates "
+                f"the parameters; leave it out or use torch's own {who}."
+            )
+
+
+def check_dense_real(who: str, shape: Sequence[int], sparse: bool, is_complex: bool) -> None:
+    """Raise NotImplementedError for a parameter with a sparse gradient or complex numbers."""
+    if sparse or is_complex:
+        kind = "a sparse gradient" if sparse else "complex numbers"
+        cure = "sparse=False in the embedding" if sparse else "real numbers"
+        raise NotImplementedError(
+            f"{who}: the parameter of shape {tuple(shape)} has {kind}, which is not taught in "
+            f"this book; use {cure} or torch's own optimizers."
+        )
+
+
+def check_nesterov(who: str, nesterov: bool, momentum: float, dampening: float) -> None:
+    """Raise ValueError if Nesterov's form is asked for without momentum, or with dampening."""
+    if nesterov and (momentum <= 0 or dampening != 0):
+        raise ValueError(
+            f"{who}: nesterov=True with momentum={momentum} and dampening={dampening}; it looks "
+            "ahead along the velocity, so give momentum > 0 and dampening=0."
+        )

@@ -1,0 +1,12 @@
+from . import lr_scheduler as lr_scheduler
+from .adaptive import Adagrad as Adagrad
+from .adaptive import Adam as Adam
+from .adaptive import AdamW as AdamW
+from .adaptive import RMSprop as RMSprop
+from .clipping import clip_grad_norm_ as clip_grad_norm_
+from .clipping import clip_grad_value_ as clip_grad_value_
+from .finder import RangeTest as RangeTest
+from .finder import lr_find as lr_find
+from .sgd import SGD as SGD
+from .variants import NAdam as NAdam
+from .variants import RAdam as RAdam
