@@ -92,7 +92,9 @@ def test_the_state_of_one_is_loaded_into_the_other(name, back):
     run(ours, a, 5), run(theirs, b, 5)
     other = second(theirs, lr=9.0)
     other.load_state_dict(copy.deepcopy(b.state_dict()))
-    assert_same(run(ours, a, 7, 5), run(theirs, other, 7, 5))
+    # torch loads the product that NAdam keeps in float32 as float64, so that it rounds differently
+    rtol = 1e-9 if name == "NAdam" else 1e-12
+    assert_same(run(ours, a, 7, 5), run(theirs, other, 7, 5), rtol)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -92,7 +92,7 @@ def test_the_state_of_one_is_loaded_into_the_other(name, args, options, steps, b
     going = second(other, *args, **options)
     other.load_state_dict(copy.deepcopy(b.state_dict()))
     going.load_state_dict(copy.deepcopy(begun.state_dict()))
-    rest = torch.cat([walk(going, 1) for _ in [0]])
+    rest = walk(going, 1)
     torch.testing.assert_close(rest, whole[2 * half - 2 : 2 * half], rtol=1e-12, atol=1e-14)
     going.step()
     torch.testing.assert_close(walk(going, steps - half), whole[2 * half :], rtol=1e-12, atol=1e-14)
@@ -100,8 +100,6 @@ def test_the_state_of_one_is_loaded_into_the_other(name, args, options, steps, b
 
 @pytest.mark.parametrize(("name", "args", "options", "steps"), CASES[:12], ids=str)
 def test_a_schedule_resumed_at_a_step(name, args, options, steps):
-    if name == "LinearLR" and options.get("end_factor") == 0.0:
-        pytest.skip("torch's recursion multiplies the rate of the group")
     optimizer = make("momentum")
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -287,7 +285,7 @@ def test_the_range_test_finds_where_a_quadratic_diverges():
     model = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
     sgd = torch.optim.SGD(model.parameters(), 0.1)
     test = find(model, (x, 0 * x), sgd, low=0.01, high=10.0, steps=100, smoothing=0.0, stop=1e6)
-    assert 0.5 < test.diverged < 1.0
+    assert 0.5 < test.diverged < 1.5  # some steps after 0.5
     assert len(test.rates) == len(test.losses) == len(test.smoothed)
     assert test.rates[0] == pytest.approx(0.01)
     assert test.rates[1] / test.rates[0] == pytest.approx(1000 ** (1 / 99))

@@ -68,14 +68,21 @@ class PlainOptimizer(torch.optim.Optimizer):
 
     def _scratch(self, p: Tensor, slot: int = 0) -> Tensor:
         """Return memory like p that every parameter uses in turn, so that it stays in the cache."""
-        if not p.is_contiguous():
-            return torch.empty_like(p)
-        pool: dict[Any, Tensor] = self.__dict__.setdefault("_pool", {})
-        key, count = (p.device, p.dtype, slot), p.numel()
-        if key not in pool or pool[key].numel() < count:
-            pool[key] = p.new_empty(count)
-        flat = pool[key]
-        return (flat if flat.numel() == count else flat[:count]).view(p.shape)
+        views: dict[Any, Tensor] = self.__dict__.setdefault(f"_scratch_{slot}", {})
+        view = views.get(p)
+        if view is None or view.shape != p.shape or view.dtype != p.dtype:
+            self._make_scratch(views)
+            view = views.get(p)
+        return torch.empty_like(p) if view is None else view
+
+    def _make_scratch(self, views: dict[Any, Tensor]) -> None:
+        """Give all parameters of a device and dtype views of one piece of memory."""
+        views.clear()
+        several = [p for group in self.param_groups for p in group["params"] if p.is_contiguous()]
+        for kind in {(p.device, p.dtype) for p in several}:
+            alike = [p for p in several if (p.device, p.dtype) == kind]
+            memory = alike[0].new_empty(max(p.numel() for p in alike))
+            views.update({p: memory[: p.numel()].view(p.shape) for p in alike})
 
     def _uphill(self, p: Tensor, g: Tensor, group: Group, decay: float) -> Tensor:
         """Return the gradient to go down along: of minus the goal, and of the L2 penalty."""
@@ -94,8 +101,8 @@ def _number(value: Any) -> float:
 
 def count_step(state: State) -> float:
     """Count a step in the state, where torch keeps it too, and return its number."""
-    state["step"] += 1
-    return float(state["step"].item())
+    step: Tensor = state["step"]
+    return float(step.add_(1).item())
 
 
 def start(p: Tensor, state: State, *names: str) -> None:

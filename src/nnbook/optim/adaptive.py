@@ -257,17 +257,17 @@ class Adam(PlainOptimizer):
         t = count_step(state)
         if group["decoupled_weight_decay"]:
             if decay:
-                p.mul_(1 - lr * decay)  # *s, eq. ada-decoupled
+                p.sub_(p, alpha=lr * decay)  # *s, eq. ada-decoupled
             decay = 0
         g = self._uphill(p, g, group, decay)
-        m, s = state["exp_avg"], state["exp_avg_sq"]
+        m, s, root = state["exp_avg"], state["exp_avg_sq"], self._scratch(p)
         m.lerp_(g, 1 - beta1)  # *s, eq. ada-first
-        s.mul_(beta2).addcmul_(g, g, value=1 - beta2)  # *s, eq. ada-second
+        s.lerp_(torch.mul(g, g, out=root), 1 - beta2)  # *s, eq. ada-second
         if group["amsgrad"]:
             s = torch.maximum(state["max_exp_avg_sq"], s, out=state["max_exp_avg_sq"])
         c1, c2 = 1 - beta1**t, (1 - beta2**t) ** 0.5  # eq. ada-correct
         # numerator and denominator times c2, so that the root is divided by nothing
-        root = torch.sqrt(s, out=self._scratch(p)).add_(c2 * group["eps"])
+        torch.sqrt(s, out=root).add_(c2 * group["eps"])  # *s
         p.addcdiv_(m, root, value=-lr * c2 / c1)  # *s, eq. ada-step
 
 
