@@ -25,6 +25,12 @@ WITHOUT_FORMS = {"modules", "circles", "gradientflow", "denselayer", "houses", "
 WITHOUT_FORMS |= {"softmax", "nonlinear", "lngeometry", "scalefree", "clothes", "approximation"}
 WITHOUT_FORMS |= {"devices"}
 WITHOUT_FORMS |= {"batchsize"}
+# topics whose one form is an optimizer or what surrounds it, with the files that they have
+OPTIM_TOPICS = {
+    "sgd": ("sgd", "_base"),
+    "adaptive": ("adaptive", "variants", "_base"),
+    "schedules": ("schedules", "clipping", "finder"),
+}
 CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*\s*$", re.MULTILINE | re.DOTALL)
 
@@ -65,7 +71,8 @@ def test_every_page_of_the_toc_exists_and_every_page_is_in_the_toc():
 def test_a_topic_has_its_files(topic):
     wanted = [SRC / "claims" / f"{topic}.py", SRC / "claims" / f"{topic}.toml"]
     wanted += [ROOT / "tests" / f"test_{topic}.py", chapter(topic)]
-    if topic not in WITHOUT_FORMS:
+    wanted += [SRC / "optim" / f"{name}.py" for name in OPTIM_TOPICS.get(topic, ())]
+    if topic not in WITHOUT_FORMS | set(OPTIM_TOPICS):
         wanted += [SRC / "scratch" / f"{topic}.py", SRC / "nn" / f"{topic}.py"]
     assert [str(p.relative_to(ROOT)) for p in wanted if not p.is_file()] == []
 
@@ -74,12 +81,15 @@ def test_no_form_is_without_a_topic():
     helpers = {"__init__", "init", "tracing"}
     files = {p.stem for form in ("scratch", "nn") for p in (SRC / form).glob("*.py")}
     assert files - helpers - set(TOPICS.values()) == set()
+    optimizers = {p.stem for p in (SRC / "optim").glob("*.py")} - {"__init__", "lr_scheduler"}
+    assert optimizers == {name for several in OPTIM_TOPICS.values() for name in several}
 
 
 @pytest.mark.parametrize("topic", TOPICS.values())
 def test_an_equation_named_in_the_code_is_defined_in_the_chapter(topic):
     there = set(equation_labels(chapter(topic).read_text()))
     files = [SRC / form / f"{topic}.py" for form in ("scratch", "nn", "claims")]
+    files += [SRC / "optim" / f"{name}.py" for name in OPTIM_TOPICS.get(topic, ()) if name != "_base"]
     named = {
         label
         for f in files

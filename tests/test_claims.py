@@ -43,6 +43,9 @@ OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
 OTHERS |= {"NRM-01", "NRM-02", "NRM-X1", "NRM-X2", "NRM-X3", "PRC-08"}
 OTHERS |= {"NRM-03", "NRM-04", "NRM-05", "NRM-06", "NRM-X4", "PRC-07", "PRC-09"}
 
+OTHERS |= {f"C5-08{x}" for x in "abcde"} | {f"C5-09{x}" for x in "abcdefghi"}
+OTHERS |= {"C5-X4", "C5-X5", "C5-06e", "C5-06e2", "C5-10c"}
+
 
 # claims about what the library refuses: with shapes checked at run time the check refuses first
 REFUSALS = {"mod-compose", "mod-snap"}
