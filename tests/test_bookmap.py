@@ -89,7 +89,8 @@ def test_no_form_is_without_a_topic():
 def test_an_equation_named_in_the_code_is_defined_in_the_chapter(topic):
     there = set(equation_labels(chapter(topic).read_text()))
     files = [SRC / form / f"{topic}.py" for form in ("scratch", "nn", "claims")]
-    files += [SRC / "optim" / f"{name}.py" for name in OPTIM_TOPICS.get(topic, ()) if name != "_base"]
+    forms = [name for name in OPTIM_TOPICS.get(topic, ()) if name != "_base"]
+    files += [SRC / "optim" / f"{name}.py" for name in forms]
     named = {
         label
         for f in files

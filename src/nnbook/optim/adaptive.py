@@ -261,8 +261,8 @@ class Adam(PlainOptimizer):
             decay = 0
         g = self._uphill(p, g, group, decay)
         m, s, root = state["exp_avg"], state["exp_avg_sq"], self._scratch(p)
-        m.lerp_(g, 1 - beta1)  # *s, eq. ada-first
-        s.lerp_(torch.mul(g, g, out=root), 1 - beta2)  # *s, eq. ada-second
+        m.lerp_(g, 1 - beta1)  # *s, eq. ada-m
+        s.lerp_(torch.mul(g, g, out=root), 1 - beta2)  # *s, eq. ada-s
         if group["amsgrad"]:
             s = torch.maximum(state["max_exp_avg_sq"], s, out=state["max_exp_avg_sq"])
         c1, c2 = 1 - beta1**t, (1 - beta2**t) ** 0.5  # eq. ada-correct

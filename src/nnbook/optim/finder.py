@@ -100,7 +100,7 @@ def lr_find(
     modes = [module.training for module in model.modules()]
     try:
         with torch.random.fork_rng():
-            rates = [low * (high / low) ** (t / (steps - 1)) for t in range(steps)]  # eq. sch-range
+            rates = [low * (high / low) ** (t / (steps - 1)) for t in range(steps)]  # eq. sch-sweep
             shuffle = torch.Generator().manual_seed(seed)
             return _sweep(
                 model.train(),

@@ -232,7 +232,7 @@ class CosineAnnealingWarmRestarts(_Schedule):
         self.T_cur, self.T_i = t, self.T_0
         while self.T_cur >= self.T_i:
             self.T_cur, self.T_i = self.T_cur - self.T_i, self.T_i * self.T_mult
-        return cosine(base, self.eta_min, self.T_cur / self.T_i)  # eq. sch-restarts
+        return cosine(base, self.eta_min, self.T_cur / self.T_i)  # eq. sch-runs
 
 
 class OneCycleLR(_Schedule):
@@ -354,7 +354,7 @@ class OneCycleLR(_Schedule):
         else:
             phase = self._schedule_phases[-1]
         part = (t - begin) / (phase["end_step"] - begin)
-        move = cosine if self._anneal_func_type == "cos" else line  # eq. sch-cycle
+        move = cosine if self._anneal_func_type == "cos" else line  # eq. sch-phase
         groups = self.optimizer.param_groups
         for group in groups if self.cycle_momentum else ():
             ends = group[phase["start_momentum"]], group[phase["end_momentum"]]

@@ -90,7 +90,7 @@ class SGD(PlainOptimizer):
             else:
                 v.mul_(mu).add_(g, alpha=1 - group["dampening"])  # *s, eq. sgd-velocity
             if group["nesterov"]:
-                g = torch.add(g, v, alpha=mu, out=self._scratch(p))  # *s, eq. sgd-nesterov
+                g = torch.add(g, v, alpha=mu, out=self._scratch(p))  # *s, eq. sgd-ahead
             else:
                 g = v
         p.add_(g, alpha=-lr)  # *s, eq. sgd-step

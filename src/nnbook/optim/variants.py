@@ -90,8 +90,8 @@ class NAdam(PlainOptimizer):
         state["mu_product"] *= mu
         product = float(state["mu_product"].item())
         m, s = state["exp_avg"], state["exp_avg_sq"]
-        m.lerp_(g, 1 - beta1)  # *s, eq. ada-first
-        s.mul_(beta2).addcmul_(g, g, value=1 - beta2)  # *s, eq. ada-second
+        m.lerp_(g, 1 - beta1)  # *s, eq. ada-m
+        s.mul_(beta2).addcmul_(g, g, value=1 - beta2)  # *s, eq. ada-s
         c2 = (1 - beta2**t) ** 0.5
         root = torch.sqrt(s, out=self._scratch(p)).add_(c2 * group["eps"])
         p.addcdiv_(g, root, value=-lr * c2 * (1 - mu) / (1 - product))
@@ -166,8 +166,8 @@ class RAdam(PlainOptimizer):
         t = count_step(state)
         g = _decayed(self, p, g, group, lr)
         m, s = state["exp_avg"], state["exp_avg_sq"]
-        m.lerp_(g, 1 - beta1)  # *s, eq. ada-first
-        s.mul_(beta2).addcmul_(g, g, value=1 - beta2)  # *s, eq. ada-second
+        m.lerp_(g, 1 - beta1)  # *s, eq. ada-m
+        s.mul_(beta2).addcmul_(g, g, value=1 - beta2)  # *s, eq. ada-s
         c1, c2 = 1 - beta1**t, 1 - beta2**t
         most = 2 / (1 - beta2) - 1
         rho = most - 2 * t * beta2**t / c2
