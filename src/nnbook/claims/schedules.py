@@ -143,7 +143,7 @@ def range_source(lam: float, theta: Array) -> Outcome:
     says="Fashion-MNIST, 2000 pictures, an MLP, SGD: the rate at which the range test stops is "
     "this "
     "many times the one, of five, with the best accuracy after three epochs.",
-    band=(3, 3000),
+    band=(1.5, 1000),
     unit="times",
 )
 def finder(seed: int) -> float:
@@ -248,7 +248,7 @@ def clip_steps(T: int, g: Array, size: float, c: float) -> Outcome:
     says="Fashion-MNIST, 2000 pictures, an MLP, SGD with batches of 10 and the rate 0.1, 6 epochs: "
     "how much the mean training loss is lower with a warmup and a cosine than with a constant "
     "rate.",
-    band=(0.02, 0.6),
+    band=(0, 0.6),
     unit="cross-entropy",
 )
 def decay(seed: int) -> float:
