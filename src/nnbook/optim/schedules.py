@@ -26,7 +26,7 @@ class _Schedule(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """Return the learning rate of each group."""
-        return [self.rate(base, self.last_epoch) for base in self.base_lrs]
+        return [self.rate(float(base), self.last_epoch) for base in self.base_lrs]
 
 
 class StepLR(_Schedule):
@@ -224,7 +224,7 @@ class CosineAnnealingWarmRestarts(_Schedule):
         check_range("CosineAnnealingWarmRestarts", "epoch", epoch, 0.0)
         self.last_epoch = math.floor(epoch)
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = self.rate(base, epoch)
+            group["lr"] = self.rate(float(base), epoch)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def rate(self, base: float, t: float) -> float:
@@ -484,7 +484,7 @@ def _phases(share: float, steps: int, three: bool) -> list[dict[str, Any]]:
 
 def _per_group(name: str, optimizer: Optimizer, value: float | Sequence[float]) -> list[float]:
     count = len(optimizer.param_groups)
-    values = list(value) if isinstance(value, list | tuple) else [value] * count
+    values: list[Any] = list(value) if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:
         raise ValueError(
             f"OneCycleLR: {name} has {len(values)} values for {count} groups of parameters; give "
