@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnbook.claims import All, AtMost, Close, Outcome, claim, exact, measured, refutation
+from nnbook.claims._sgd_trained import RATES, accuracy_after, network, pictures
 from nnbook.claims.domains import Choice, Domain, Scalar, Size, Vector
 
 Array = np.ndarray
@@ -150,7 +151,6 @@ def finder(seed: int) -> float:
     import torch
 
     from nnbook import optim
-    from nnbook.claims._sgd_trained import RATES, accuracy_after, network, pictures
 
     model, (train, _) = network(seed), pictures(seed)
     test = optim.lr_find(
@@ -260,7 +260,6 @@ def loss_after(falling: bool, seed: int) -> float:
     import torch
 
     from nnbook import optim
-    from nnbook.claims._sgd_trained import network, pictures
 
     (x, y), _ = pictures(seed)
     inputs, classes, model = torch.from_numpy(x), torch.from_numpy(y), network(seed)

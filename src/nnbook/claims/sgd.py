@@ -162,8 +162,6 @@ def variance_source(N: int, B: int, G: Array) -> Outcome:
     unit="times smaller",
 )
 def batch(seed: int) -> float:
-    from nnbook.claims._sgd_trained import gradient_noise
-
     return gradient_noise(4, seed) / gradient_noise(64, seed)
 
 
@@ -175,12 +173,11 @@ def batch(seed: int) -> float:
     unit="accuracy",
 )
 def rates(seed: int) -> float:
-    from nnbook.claims._sgd_trained import RATES, accuracy_after
-
     found = [accuracy_after("SGD", rate, seed) for rate in RATES]
     return max(found) - max(found[0], found[-1])
 
 
-from nnbook.claims import _sgd_momentum  # noqa: E402
+from nnbook.claims._sgd_momentum import inside, outside  # noqa: E402
+from nnbook.claims._sgd_trained import RATES, accuracy_after, gradient_noise  # noqa: E402
 
-__all__ = ["_sgd_momentum"]
+__all__ = ["RATES", "accuracy_after", "gradient_noise", "inside", "outside"]
