@@ -1,6 +1,7 @@
 from . import claims as claims
 from . import data as data
 from . import nn as nn
+from . import optim as optim
 from . import plot as plot
 from . import scratch as scratch
 from . import training as training
