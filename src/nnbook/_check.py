@@ -376,7 +376,7 @@ def check_dense_real(who: str, shape: Sequence[int], sparse: bool, is_complex: b
         )
 
 
-def check_nesterov(who: str, nesterov: bool, momentum: float, dampening: float) -> None:
+def check_nesterov(who: str, nesterov: bool, momentum: float | int, dampening: float | int) -> None:
     """Raise ValueError if Nesterov's form is asked for without momentum, or with dampening."""
     if nesterov and (momentum <= 0 or dampening != 0):
         raise ValueError(

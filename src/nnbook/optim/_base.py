@@ -12,6 +12,7 @@ from nnbook._check import check_dense_real, check_plain, check_range
 
 Group = dict[str, Any]
 State = dict[str, Any]
+Real = float | int
 
 
 class PlainOptimizer(torch.optim.Optimizer):
@@ -84,7 +85,7 @@ class PlainOptimizer(torch.optim.Optimizer):
             memory = alike[0].new_empty(max(p.numel() for p in alike))
             views.update({p: memory[: p.numel()].view(p.shape) for p in alike})
 
-    def _uphill(self, p: Tensor, g: Tensor, group: Group, decay: float) -> Tensor:
+    def _uphill(self, p: Tensor, g: Tensor, group: Group, decay: Real) -> Tensor:
         """Return the gradient to go down along: of minus the goal, and of the L2 penalty."""
         if decay:
             out = self._scratch(p, 1)
@@ -94,12 +95,12 @@ class PlainOptimizer(torch.optim.Optimizer):
         return torch.neg(g, out=self._scratch(p, 1)) if group["maximize"] else g
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> Real:
     """Return a number or a tensor of one number as a float."""
     return float(value)
 
 
-def count_step(state: State) -> float:
+def count_step(state: State) -> Real:
     """Count a step in the state, where torch keeps it too, and return its number."""
     step: Tensor = state["step"]
     return float(step.add_(1).item())

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nnbook._check import check_range
-from nnbook.optim._base import Group, PlainOptimizer, State, count_step, start
+from nnbook.optim._base import Group, PlainOptimizer, Real, State, count_step, start
 
-Betas = tuple[float, float]
+Betas = tuple[Real, Real]
 
 
 class RMSprop(PlainOptimizer):
@@ -50,19 +50,19 @@ class RMSprop(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum: float = 0,
+        lr: Real | Tensor = 1e-2,
+        alpha: Real = 0.99,
+        eps: Real = 1e-8,
+        weight_decay: Real = 0,
+        momentum: Real = 0,
         centered: bool = False,
         capturable: bool = False,
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_range("RMSprop", "momentum", momentum, 0.0)
-        check_range("RMSprop", "alpha", alpha, 0.0)
+        check_range("RMSprop", "momentum", float(momentum), 0.0)
+        check_range("RMSprop", "alpha", float(alpha), 0.0)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -135,19 +135,19 @@ class Adagrad(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-2,
-        lr_decay: float = 0,
-        weight_decay: float = 0,
-        initial_accumulator_value: float = 0,
-        eps: float = 1e-10,
+        lr: Real | Tensor = 1e-2,
+        lr_decay: Real = 0,
+        weight_decay: Real = 0,
+        initial_accumulator_value: Real = 0,
+        eps: Real = 1e-10,
         foreach: bool | None = None,
         *,
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_range("Adagrad", "lr_decay", lr_decay, 0.0)
-        check_range("Adagrad", "initial_accumulator_value", initial_accumulator_value, 0.0)
+        check_range("Adagrad", "lr_decay", float(lr_decay), 0.0)
+        check_range("Adagrad", "initial_accumulator_value", float(initial_accumulator_value), 0.0)
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -221,10 +221,10 @@ class Adam(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-3,
+        lr: Real | Tensor = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        eps: Real = 1e-8,
+        weight_decay: Real = 0,
         amsgrad: bool = False,
         *,
         foreach: bool | None = None,
@@ -304,10 +304,10 @@ class AdamW(Adam):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-3,
+        lr: Real | Tensor = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
+        eps: Real = 1e-8,
+        weight_decay: Real = 1e-2,
         amsgrad: bool = False,
         *,
         maximize: bool = False,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nnbook._check import check_plain
+from nnbook.optim._base import Real
 
 Parameters = Tensor | Iterable[Tensor]
 
@@ -20,8 +21,8 @@ def _gradients(parameters: Parameters) -> list[Tensor]:
 @torch.no_grad()
 def clip_grad_norm_(
     parameters: Parameters,
-    max_norm: float,
-    norm_type: float = 2.0,
+    max_norm: Real,
+    norm_type: Real = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
@@ -74,9 +75,7 @@ def clip_grad_norm_(
 
 
 @torch.no_grad()
-def clip_grad_value_(
-    parameters: Parameters, clip_value: float, foreach: bool | None = None
-) -> None:
+def clip_grad_value_(parameters: Parameters, clip_value: Real, foreach: bool | None = None) -> None:
     r"""Put each number of the gradient between -c and c.
 
     .. math:: g_i \leftarrow \max(-c, \min(g_i, c))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nnbook._check import check_count, check_range
 from nnbook._tensors import Data, as_tensors
+from nnbook.optim._base import Real
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ def lr_find(
     optimizer: torch.optim.Optimizer,
     batch_size: int,
     seed: int,
-    low: float = 1e-6,
-    high: float = 10.0,
+    low: Real = 1e-6,
+    high: Real = 10.0,
     steps: int = 100,
-    smoothing: float = 0.9,
-    stop: float = 4.0,
+    smoothing: Real = 0.9,
+    stop: Real = 4.0,
 ) -> RangeTest:
     r"""Train with a rate that grows by the same factor at every step, and put everything back.
 
@@ -88,10 +89,10 @@ def lr_find(
         >>> 1 < test.diverged < 100, sgd.param_groups[0]["lr"]
         (True, 0.1)
     """
-    check_range("lr_find", "low", low, 0.0, ends="()")
-    check_range("lr_find", "high", high, low, ends="()")
-    check_range("lr_find", "smoothing", smoothing, 0.0, 1.0)
-    check_range("lr_find", "stop", stop, 1.0, ends="()")
+    check_range("lr_find", "low", float(low), 0.0, ends="()")
+    check_range("lr_find", "high", float(high), low, ends="()")
+    check_range("lr_find", "smoothing", float(smoothing), 0.0, 1.0)
+    check_range("lr_find", "stop", float(stop), 1.0, ends="()")
     check_count("lr_find", "steps", steps, least=2)
     check_count("lr_find", "batch_size", batch_size)
     x, y = as_tensors("lr_find", "train", train, model)
@@ -127,7 +128,7 @@ def _sweep(
     optimizer: torch.optim.Optimizer,
     rates: list[float],
     shuffle: torch.Generator,
-    settings: tuple[int, float, float],
+    settings: tuple[int, Real, Real],
 ) -> RangeTest:
     (x, y), (batch_size, keep, stop) = data, settings
     batches: list[Tensor] = []

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from nnbook._check import check_choice, check_count, check_range
+from nnbook.optim._base import Real
 
 
 class _Schedule(LRScheduler):
@@ -20,7 +21,7 @@ class _Schedule(LRScheduler):
     ``torch.optim.lr_scheduler.SequentialLR``.
     """
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the learning rate after t steps of one that starts from ``base``."""
         raise NotImplementedError
 
@@ -53,13 +54,13 @@ class StepLR(_Schedule):
     """
 
     def __init__(
-        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+        self, optimizer: Optimizer, step_size: int, gamma: Real = 0.1, last_epoch: int = -1
     ) -> None:
         self.step_size = check_count("StepLR", "step_size", step_size)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the rate after t steps."""
         return base * self.gamma ** (t // self.step_size)  # eq. sch-step
 
@@ -82,11 +83,11 @@ class ExponentialLR(_Schedule):
         [8.0, 4.0, 2.0, 1.0]
     """
 
-    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, gamma: Real, last_epoch: int = -1) -> None:
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the rate after t steps."""
         return base * self.gamma**t  # eq. sch-exp
 
@@ -117,18 +118,18 @@ class LinearLR(_Schedule):
     def __init__(
         self,
         optimizer: Optimizer,
-        start_factor: float = 1.0 / 3,
-        end_factor: float = 1.0,
+        start_factor: Real = 1.0 / 3,
+        end_factor: Real = 1.0,
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
-        check_range("LinearLR", "start_factor", start_factor, 0.0, 1.0, ends="(]")
-        check_range("LinearLR", "end_factor", end_factor, 0.0, 1.0, ends="[]")
+        check_range("LinearLR", "start_factor", float(start_factor), 0.0, 1.0, ends="(]")
+        check_range("LinearLR", "end_factor", float(end_factor), 0.0, 1.0, ends="[]")
         self.start_factor, self.end_factor = start_factor, end_factor
         self.total_iters = check_count("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the rate after t steps."""
         done = min(t, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
@@ -159,12 +160,12 @@ class CosineAnnealingLR(_Schedule):
     """
 
     def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+        self, optimizer: Optimizer, T_max: int, eta_min: Real = 0.0, last_epoch: int = -1
     ) -> None:
         self.T_max, self.eta_min = check_count("CosineAnnealingLR", "T_max", T_max), eta_min
         super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the rate after t steps."""
         return cosine(base, self.eta_min, t / self.T_max)  # eq. sch-cosine
 
@@ -200,16 +201,16 @@ class CosineAnnealingWarmRestarts(_Schedule):
         optimizer: Optimizer,
         T_0: int,
         T_mult: int = 1,
-        eta_min: float = 0.0,
+        eta_min: Real = 0.0,
         last_epoch: int = -1,
     ) -> None:
         who = "CosineAnnealingWarmRestarts"
         self.T_0 = self.T_i = check_count(who, "T_0", T_0)
         self.T_mult, self.eta_min = check_count(who, "T_mult", T_mult), eta_min
-        self.T_cur: float = last_epoch
+        self.T_cur: Real = last_epoch
         super().__init__(optimizer, last_epoch)
 
-    def step(self, epoch: float | None = None) -> None:
+    def step(self, epoch: Real | None = None) -> None:
         """Go to the next step, or to any place, which may lie between two steps.
 
         Args:
@@ -221,13 +222,13 @@ class CosineAnnealingWarmRestarts(_Schedule):
         if epoch is None:
             super().step()
             return
-        check_range("CosineAnnealingWarmRestarts", "epoch", epoch, 0.0)
+        check_range("CosineAnnealingWarmRestarts", "epoch", float(epoch), 0.0)
         self.last_epoch = math.floor(epoch)
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = self.rate(float(base), epoch)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
-    def rate(self, base: float, t: float) -> float:
+    def rate(self, base: Real, t: Real) -> Real:
         """Return the rate after t steps, and keep where in which run they lead."""
         self.T_cur, self.T_i = t, self.T_0
         while self.T_cur >= self.T_i:
@@ -276,17 +277,17 @@ class OneCycleLR(_Schedule):
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float | list[float],
+        max_lr: Real | Sequence[Real],
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
-        pct_start: float = 0.3,
+        pct_start: Real = 0.3,
         anneal_strategy: Literal["cos", "linear"] = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float | list[float] = 0.85,
-        max_momentum: float | list[float] = 0.95,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
+        base_momentum: Real | Sequence[Real] = 0.85,
+        max_momentum: Real | Sequence[Real] = 0.95,
+        div_factor: Real = 25.0,
+        final_div_factor: Real = 1e4,
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
@@ -301,7 +302,7 @@ class OneCycleLR(_Schedule):
                 who, "steps_per_epoch", steps_per_epoch
             )
         self.total_steps = check_count(who, "total_steps", total_steps)
-        check_range(who, "pct_start", pct_start, 0.0, 1.0, ends="[]")
+        check_range(who, "pct_start", float(pct_start), 0.0, 1.0, ends="[]")
         check_choice(who, "anneal_strategy", anneal_strategy, ["cos", "linear"])
         self._anneal_func_type, self.cycle_momentum = anneal_strategy, cycle_momentum
         self._schedule_phases = _phases(pct_start, total_steps, three_phase)
@@ -332,7 +333,7 @@ class OneCycleLR(_Schedule):
                 group["max_momentum"], group["base_momentum"] = most, least
                 self._set_momentum(group, most)
 
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
+    def _set_momentum(self, group: dict[str, Any], value: Real) -> None:
         if self.use_beta1:
             group["betas"] = (value, *group["betas"][1:])
         else:
@@ -395,18 +396,18 @@ class WarmupCosineLR(_Schedule):
         optimizer: Optimizer,
         warmup_steps: int,
         total_steps: int,
-        start_factor: float = 0.01,
-        eta_min: float = 0.0,
+        start_factor: Real = 0.01,
+        eta_min: Real = 0.0,
         last_epoch: int = -1,
     ) -> None:
         who = "WarmupCosineLR"
         self.warmup_steps = check_count(who, "warmup_steps", warmup_steps, least=0)
         self.total_steps = check_count(who, "total_steps", total_steps, least=warmup_steps + 1)
-        check_range(who, "start_factor", start_factor, 0.0, 1.0, ends="(]")
+        check_range(who, "start_factor", float(start_factor), 0.0, 1.0, ends="(]")
         self.start_factor, self.eta_min = start_factor, eta_min
         super().__init__(optimizer, last_epoch)
 
-    def rate(self, base: float, t: int) -> float:
+    def rate(self, base: Real, t: int) -> Real:
         """Return the rate after t steps."""
         w, end = self.warmup_steps, self.total_steps
         if t < w:
@@ -414,7 +415,7 @@ class WarmupCosineLR(_Schedule):
         return cosine(base, self.eta_min, (min(t, end) - w) / (end - w))  # eq. sch-cosine
 
 
-def cosine(start: float, end: float, part: float) -> float:
+def cosine(start: Real, end: Real, part: Real) -> Real:
     """Return the value that lies a part of the way from start to end along half a cosine.
 
     Examples:
@@ -424,7 +425,7 @@ def cosine(start: float, end: float, part: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
-def line(start: float, end: float, part: float) -> float:
+def line(start: Real, end: Real, part: Real) -> Real:
     """Return the value that lies a part of the way from start to end on a straight line.
 
     Examples:
@@ -434,7 +435,7 @@ def line(start: float, end: float, part: float) -> float:
     return start + (end - start) * part
 
 
-def rates_of(schedule: LRScheduler, steps: int) -> list[float]:
+def rates_of(schedule: LRScheduler, steps: int) -> list[Real]:
     """Step a schedule and its optimizer, and return the learning rate of each step.
 
     Args:
@@ -458,10 +459,10 @@ def rates_of(schedule: LRScheduler, steps: int) -> list[float]:
     return rates
 
 
-def _phases(share: float, steps: int, three: bool) -> list[dict[str, Any]]:
+def _phases(share: Real, steps: int, three: bool) -> list[dict[str, Any]]:
     """Return where each phase of the cycle ends, and between which ends it moves."""
 
-    def phase(end: float, first: str, last: str, high: str, low: str) -> dict[str, Any]:
+    def phase(end: Real, first: str, last: str, high: str, low: str) -> dict[str, Any]:
         return {
             "end_step": end,
             "start_lr": first,
@@ -482,7 +483,7 @@ def _phases(share: float, steps: int, three: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _per_group(name: str, optimizer: Optimizer, value: float | Sequence[float]) -> list[float]:
+def _per_group(name: str, optimizer: Optimizer, value: Real | Sequence[Real]) -> list[Real]:
     count = len(optimizer.param_groups)
     values: list[Any] = list(value) if isinstance(value, list | tuple) else [value] * count
     if len(values) != count:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nnbook._check import check_nesterov, check_range
-from nnbook.optim._base import Group, PlainOptimizer, State
+from nnbook.optim._base import Group, PlainOptimizer, Real, State
 
 
 class SGD(PlainOptimizer):
@@ -54,10 +54,10 @@ class SGD(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-3,
-        momentum: float = 0,
-        dampening: float = 0,
-        weight_decay: float = 0,
+        lr: Real | Tensor = 1e-3,
+        momentum: Real = 0,
+        dampening: Real = 0,
+        weight_decay: Real = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
@@ -65,7 +65,7 @@ class SGD(PlainOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_range("SGD", "momentum", momentum, 0.0)
+        check_range("SGD", "momentum", float(momentum), 0.0)
         check_nesterov("SGD", nesterov, momentum, dampening)
         defaults = {
             "lr": lr,

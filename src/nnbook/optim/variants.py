@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from nnbook._check import check_range
-from nnbook.optim._base import Group, PlainOptimizer, State, count_step, start
+from nnbook.optim._base import Group, PlainOptimizer, Real, State, count_step, start
 
-Betas = tuple[float, float]
+Betas = tuple[Real, Real]
 
 
 class NAdam(PlainOptimizer):
@@ -52,11 +52,11 @@ class NAdam(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 2e-3,
+        lr: Real | Tensor = 2e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
-        momentum_decay: float = 4e-3,
+        eps: Real = 1e-8,
+        weight_decay: Real = 0,
+        momentum_decay: Real = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
         foreach: bool | None = None,
@@ -64,7 +64,7 @@ class NAdam(PlainOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_range("NAdam", "momentum_decay", momentum_decay, 0.0)
+        check_range("NAdam", "momentum_decay", float(momentum_decay), 0.0)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -136,10 +136,10 @@ class RAdam(PlainOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | Tensor = 1e-3,
+        lr: Real | Tensor = 1e-3,
         betas: Betas = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0,
+        eps: Real = 1e-8,
+        weight_decay: Real = 0,
         decoupled_weight_decay: bool = False,
         *,
         foreach: bool | None = None,
@@ -179,7 +179,7 @@ class RAdam(PlainOptimizer):
             p.add_(m, alpha=-lr / c1)
 
 
-def _decayed(optimizer: PlainOptimizer, p: Tensor, g: Tensor, group: Group, lr: float) -> Tensor:
+def _decayed(optimizer: PlainOptimizer, p: Tensor, g: Tensor, group: Group, lr: Real) -> Tensor:
     """Shrink p if the decay is decoupled, and return the gradient, with the penalty if not."""
     decay = group["weight_decay"]
     if decay and group["decoupled_weight_decay"]:
