@@ -188,7 +188,8 @@ class Adam(PlainOptimizer):
         {\sqrt{s_t / (1 - \beta_2^t)} + \varepsilon}
 
     Drop-in for ``torch.optim.Adam``. All steps are taken in place and share one piece of memory,
-    which makes them faster than torch's plain loop.
+    which makes them a little faster than torch's plain loop; on a CPU torch's fused kernel is
+    faster by a factor of two to four.
 
     Args:
         params: parameters or groups of parameters.
