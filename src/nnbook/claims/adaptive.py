@@ -182,7 +182,7 @@ def bound(T: int, g: Array, betas: tuple[float, float]) -> Outcome:
 )
 def bound_source(t: int, q: float, betas: tuple[float, float]) -> Outcome:
     steps = np.abs(np.diff(path("Adam", q ** np.arange(t)[:, None], lr=1.0, betas=betas)[:, 0]))
-    return AtMost(steps, max(1, (1 - betas[0]) / np.sqrt(1 - betas[1])))
+    return AtMost(steps.max(initial=0.0), max(1, (1 - betas[0]) / np.sqrt(1 - betas[1])))
 
 
 @claim(
