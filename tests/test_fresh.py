@@ -349,6 +349,29 @@ def test_a_write_that_fails_keeps_the_old_entry_and_leaves_nothing(store, monkey
     assert [p.name for p in store.folder.iterdir()] == ["page.json"]
 
 
+def test_what_tools_write_into_the_project_is_no_dependency(store):
+    own = ["__pycache__/a.txt", ".hypothesis/x", ".git/HEAD", "book/_build/page", "old.pyc"]
+    for name in (*own, "data/kept.txt"):
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / name).write_text("1")
+    seen = {"modules": [], "read": [str(store.root / n) for n in (*own, "data/kept.txt")]}
+    assert set(store.dependencies(seen)) == {"data/kept.txt"}
+
+
+def test_a_folder_is_the_names_in_it_without_those_of_tools(store):
+    def now():
+        return Store(store.folder, store.root, {}).digest("data")
+
+    (store.root / "data").mkdir()
+    (store.root / "data" / "a.txt").write_text("1")
+    first = now()
+    (store.root / "data" / "a.txt").write_text("2")
+    (store.root / "data" / "__pycache__").mkdir()
+    assert now() == first
+    (store.root / "data" / "b.txt").write_text("1")
+    assert now() != first
+
+
 @pytest.mark.parametrize(
     "damage",
     [b" ", b"{}", b"x" * 64 + b"\n{}", b""],
