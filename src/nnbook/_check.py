@@ -230,3 +230,69 @@ def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> 
             f"{who}: {name} must be two or more increasing numbers, got {list(map(float, got))}; "
             "sort them and drop those that occur twice."
         )
+
+
+def check_odd_kernel(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a kernel has two axes, both of odd length."""
+    check_matrix(who, "w", shape)
+    if not all(k % 2 for k in shape):
+        raise ValueError(
+            f"{who}: w of shape {tuple(shape)} has a side of even length and so no entry in its "
+            "middle; give odd lengths, or use conv2d, where the padding is yours to choose."
+        )
+
+
+def check_windows(who: str, window: Sequence[int], size: Sequence[int], padded: str) -> None:
+    """Raise ValueError unless at least one window fits into a padded picture."""
+    if any(k > m for k, m in zip(window, size, strict=True)):
+        raise ValueError(
+            f"{who}: a window that reaches over {tuple(window)} does not fit into a picture of "
+            f"{tuple(size)}{padded}; make the kernel or its dilation smaller, or pad more."
+        )
+
+
+def check_filters(
+    who: str,
+    channels: int,
+    weight: Sequence[int],
+    bias: Sequence[int] | None,
+    groups: int,
+    axes: int = 2,
+) -> None:
+    """Raise ValueError unless weight and bias fit a picture's channels, split into groups."""
+    if len(weight) != axes + 2:
+        raise ValueError(
+            f"{who}: weight of shape {tuple(weight)} has {len(weight)} axes; give {axes + 2}: "
+            f"outputs, inputs of a group, and {axes} of the kernel."
+        )
+    check_count(who, "groups", groups)
+    if channels != weight[1] * groups:
+        raise ValueError(
+            f"{who}: the input has {channels} channels where weight of shape {tuple(weight)} with "
+            f"groups={groups} takes {weight[1] * groups}; give the input that many, or change "
+            "weight or groups."
+        )
+    if weight[0] % groups:
+        raise ValueError(
+            f"{who}: {weight[0]} outputs cannot be split into groups={groups} equal groups; give a "
+            "number of outputs that groups divides."
+        )
+    check_bias(who, bias, weight[0])
+
+
+def check_pool_padding(who: str, padding: Sequence[int], kernel: Sequence[int]) -> None:
+    """Raise ValueError if a window could lie in the padding alone."""
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(
+            f"{who}: padding={tuple(padding)} is more than half of the kernel {tuple(kernel)}, so "
+            "that a window could hold no number of the picture; pad at most half of the kernel."
+        )
+
+
+def check_planes(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a shape is (B, C, H, W) or (C, H, W) with pixels."""
+    if len(shape) not in (3, 4) or 0 in shape[-2:]:
+        raise ValueError(
+            f"{who}: input of shape {tuple(shape)} is no picture; give (B, C, H, W) or (C, H, W) "
+            "with at least one row and one column."
+        )
