@@ -295,4 +295,57 @@ def check_planes(who: str, shape: Sequence[int]) -> None:
         raise ValueError(
             f"{who}: input of shape {tuple(shape)} is no picture; give (B, C, H, W) or (C, H, W) "
             "with at least one row and one column."
+
+
+def check_equal_groups(who: str, name: str, channels: int, groups: int) -> None:
+    """Raise ValueError unless channels can be split into equal groups."""
+    if channels % groups:
+        fits = [g for g in range(1, channels + 1) if channels % g == 0]
+        raise ValueError(
+            f"{who}: {name}={channels} channels cannot be split into groups={groups} equal groups; "
+            f"for {channels} channels use one of {fits}."
+        )
+
+
+def check_real(who: str, name: str, dtype: object, floating: bool) -> None:
+    """Raise TypeError unless an array holds real floating point numbers."""
+    if not floating:
+        raise TypeError(f"{who}: {name} holds {dtype}; give a real floating point dtype.")
+
+
+def check_channels(who: str, shape: Sequence[int], channels: int, n: int) -> None:
+    """Raise ValueError unless a shape is (B, C, *sizes) or (C, *sizes) with n sizes."""
+    if len(shape) not in (n + 1, n + 2) or shape[-n - 1] != channels:
+        sizes = ", ".join(("H", "W") if n == 2 else ("L",) if n == 1 else ("*",) * n)
+        raise ValueError(
+            f"{who}: input of shape {tuple(shape)} must be (B, {channels}, {sizes}) or "
+            f"({channels}, {sizes}), with {channels} channels; change in_channels or move the axes."
+        )
+
+
+def check_stride_one(who: str, padding: str, stride: Sequence[int]) -> None:
+    """Raise ValueError if 'same' is asked for with a stride."""
+    if padding == "same" and any(s != 1 for s in stride):
+        raise ValueError(
+            f"{who}: padding='same' keeps the size only for stride 1, got stride={tuple(stride)}; "
+            "give the padding as a number."
+        )
+
+
+def check_window(who: str, sizes: Sequence[int], spans: Sequence[int]) -> None:
+    """Raise ValueError if a kernel does not fit on the padded input."""
+    if any(m < k for m, k in zip(sizes, spans, strict=True)):
+        raise ValueError(
+            f"{who}: the kernel spans {tuple(spans)} entries and the padded input has only "
+            f"{tuple(sizes)}; give a longer input, more padding or a smaller kernel."
+        )
+
+
+def check_pad_fits(who: str, mode: str, size: int, width: int) -> None:
+    """Raise ValueError if an axis has too few entries to be copied into its padding."""
+    most = {"reflect": size - 1, "circular": size, "replicate": width if size else 0}
+    if width > most.get(mode, width):
+        raise ValueError(
+            f"{who}: padding_mode={mode!r} can add at most {most[mode]} entries at each end of an "
+            f"axis of {size}, got {width}; give less padding or use 'zeros'."
         )

@@ -1,4 +1,7 @@
 from . import init as init
+from ._convolution import (
+    fused_convolution as fused_convolution,
+)
 from .activations import (
     ELU as ELU,
 )
@@ -76,6 +79,9 @@ from .composition import (
 )
 from .composition import (
     mlp_parameters as mlp_parameters,
+)
+from .conv1d import (
+    Conv1d as Conv1d,
 )
 from .layernorm import (
     LayerNorm as LayerNorm,
