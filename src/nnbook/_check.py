@@ -295,6 +295,7 @@ def check_planes(who: str, shape: Sequence[int]) -> None:
         raise ValueError(
             f"{who}: input of shape {tuple(shape)} is no picture; give (B, C, H, W) or (C, H, W) "
             "with at least one row and one column."
+        )
 
 
 def check_equal_groups(who: str, name: str, channels: int, groups: int) -> None:

@@ -83,6 +83,12 @@ from .composition import (
 from .conv1d import (
     Conv1d as Conv1d,
 )
+from .conv2d import (
+    Conv2d as Conv2d,
+)
+from .conv2d import (
+    conv2d as conv2d,
+)
 from .layernorm import (
     LayerNorm as LayerNorm,
 )
@@ -94,6 +100,27 @@ from .linear import (
 )
 from .linear import (
     affine as affine,
+)
+from .pooling import (
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d,
+)
+from .pooling import (
+    AvgPool2d as AvgPool2d,
+)
+from .pooling import (
+    Flatten as Flatten,
+)
+from .pooling import (
+    MaxPool2d as MaxPool2d,
+)
+from .pooling import (
+    adaptive_avg_pool2d as adaptive_avg_pool2d,
+)
+from .pooling import (
+    avg_pool2d as avg_pool2d,
+)
+from .pooling import (
+    max_pool2d as max_pool2d,
 )
 from .tracing import (
     Edge as Edge,

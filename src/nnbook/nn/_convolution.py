@@ -252,6 +252,7 @@ def convolve(
     groups: int,
     widths: Widths,
     mode: str = "zeros",
+    product: Any = None,
 ) -> Tensor:
     """Convolve (B, C, *sizes) or (C, *sizes) with weights, after padding; checks all shapes.
 
@@ -265,6 +266,8 @@ def convolve(
         groups: the number of groups that the channels are split into.
         widths: as `pad_widths` returns them.
         mode: what is added at the ends.
+        product: what takes the padded batch, weight, bias, stride, dilation and groups to the
+            output; None means `_Convolve`.
 
     Returns:
         A tensor of shape (B, out, *positions) or (out, *positions).
@@ -281,7 +284,7 @@ def convolve(
         return _fused_kernel(who, x, weight, bias, stride, dilation, groups, widths, mode)
     batch = x if x.dim() == n + 2 else x[None]
     batch = pad(who, batch, widths, mode)
-    y: Tensor = _Convolve.apply(batch, weight, bias, stride, dilation, groups)  # type: ignore[no-untyped-call]
+    y: Tensor = (product or _Convolve.apply)(batch, weight, bias, stride, dilation, groups)
     return y if x.dim() == n + 2 else y[0]
 
 
@@ -313,6 +316,7 @@ class ConvNd(nn.Module):
     __constants__ += ("in_channels", "out_channels", "kernel_size")
     weight: Tensor
     bias: Tensor | None
+    _product: Any = None
 
     def __init__(
         self,
@@ -375,6 +379,7 @@ class ConvNd(nn.Module):
             self.groups,
             pad_widths(self.padding, self.kernel_size, self.dilation),
             self.padding_mode,
+            self._product,
         )
 
     def extra_repr(self) -> str:

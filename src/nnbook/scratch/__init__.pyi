@@ -106,6 +106,36 @@ from .composition import (
 from .composition import (
     sequential as sequential,
 )
+from .conv2d import (
+    col2im as col2im,
+)
+from .conv2d import (
+    conv2d as conv2d,
+)
+from .conv2d import (
+    conv2d_loops as conv2d_loops,
+)
+from .conv2d import (
+    conv2d_matrix as conv2d_matrix,
+)
+from .conv2d import (
+    conv2d_s as conv2d_s,
+)
+from .conv2d import (
+    conv2d_s_loops as conv2d_s_loops,
+)
+from .conv2d import (
+    conv2d_s_vjp as conv2d_s_vjp,
+)
+from .conv2d import (
+    conv2d_vjp as conv2d_vjp,
+)
+from .conv2d import (
+    conv_transpose2d as conv_transpose2d,
+)
+from .conv2d import (
+    im2col as im2col,
+)
 from .denselayer import (
     Operations as Operations,
 )
@@ -162,4 +192,25 @@ from .linear import (
 )
 from .linear import (
     mm_vjp as mm_vjp,
+)
+from .pooling import (
+    adaptive_avg_pool2d as adaptive_avg_pool2d,
+)
+from .pooling import (
+    adaptive_avg_pool2d_vjp as adaptive_avg_pool2d_vjp,
+)
+from .pooling import (
+    adaptive_bins as adaptive_bins,
+)
+from .pooling import (
+    avg_pool2d as avg_pool2d,
+)
+from .pooling import (
+    avg_pool2d_vjp as avg_pool2d_vjp,
+)
+from .pooling import (
+    max_pool2d as max_pool2d,
+)
+from .pooling import (
+    max_pool2d_vjp as max_pool2d_vjp,
 )
