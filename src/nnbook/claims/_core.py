@@ -30,6 +30,9 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "cvt": "conv2d",
+    "pool": "pooling",
+    "cnn": "cnn",
 }
 
 Check = Callable[..., Outcome]
