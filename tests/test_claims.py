@@ -40,6 +40,8 @@ REGISTRY = registry()
 AUDIT = {"INT": 14, "MM": 15, "HD": 6, "ACT": 12, "AD": 16, "CMP": 6, "CD": 5, "LN": 15, "TT": 57}
 AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FMT": 3}
 OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
+AUDIT |= {"CV2": 5, "CV2-X": 5, "CNN": 5}
+OTHERS |= {"PRC-04"}
 
 
 @pytest.mark.parametrize("label", REGISTRY)

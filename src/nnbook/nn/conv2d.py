@@ -28,23 +28,27 @@ Pictures = Float[Tensor, "..."]
 def _rows(x: Tensor, kernel: Any, stride: Any, dilation: Any) -> Tensor:
     """Return one row for each window: its entries row by row, the channels of a pixel together.
 
-    With the channels last in memory, the entries of a window lie in long runs, which is what
-    makes copying them fast.
+    With the channels last in memory the entries of a window lie in long runs, which is what makes
+    copying them fast. A single channel has no such runs; there the windows of a line are copied
+    together, entry by entry, and the rows are a transposed view.
     """
+    if x.shape[1] == 1:
+        view = patches(x, kernel, stride, dilation)[:, 0].permute(0, 3, 4, 1, 2)  # B a b h' w'
+        count = view.shape[3] * view.shape[4]
+        return view.reshape(x.shape[0], kernel[0] * kernel[1], count).mT  # B (h' w') (a b)
     last = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    view = patches(last, kernel, stride, dilation)  # B c h' w' a b
-    rows = view.permute(0, 2, 3, 4, 5, 1)  # B h' w' a b c
-    count = x.shape[0] * view.shape[2] * view.shape[3]
-    return rows.reshape(count, view.shape[4] * view.shape[5] * x.shape[1])  # eq. cvt-im2col
+    view = patches(last, kernel, stride, dilation).permute(0, 2, 3, 4, 5, 1)  # B h' w' a b c
+    count, entries = view.shape[1] * view.shape[2], kernel[0] * kernel[1] * x.shape[1]
+    return view.reshape(x.shape[0], count, entries)  # B (h' w') (a b c), eq. cvt-im2col
 
 
 def _kernels(weight: Tensor) -> Tensor:
-    """Return the weights as a matrix with a column for each output."""
-    return weight.permute(2, 3, 1, 0).reshape(weight[0].numel(), weight.shape[0])  # (a b c) o
+    """Return the weights as a matrix with a row for each output."""
+    return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], weight[0].numel())  # o (a b c)
 
 
 class _Rows(torch.autograd.Function):
-    """The product of the rows with the weights; the derivative is that of the whole."""
+    """The product of the weights with the rows; the derivative is that of the whole."""
 
     generate_vmap_rule = True
 
@@ -52,10 +56,10 @@ class _Rows(torch.autograd.Function):
     def forward(
         x: Tensor, rows: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any
     ) -> Tensor:
-        kernels = _kernels(weight)
-        y = rows @ kernels if bias is None else torch.addmm(bias, rows, kernels)  # eq. cvt-conv
+        y = torch.matmul(_kernels(weight), rows.mT)  # B o (h' w'), eq. cvt-conv
+        y = y if bias is None else y + bias[:, None]  # eq. cvt-bias
         size = map(output_size, x.shape[2:], weight.shape[2:], stride, dilation)
-        return y.reshape(x.shape[0], *size, weight.shape[0])  # B h' w' o
+        return y.reshape(x.shape[0], weight.shape[0], *size)  # B o h' w'
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -71,15 +75,15 @@ class _Rows(torch.autograd.Function):
         if torch.is_grad_enabled():  # a second derivative is wanted: show how rows depend on x
             rows = _rows(x, kernel, *steps)
         at_x = at_weight = at_bias = None
-        signal = v.reshape(rows.shape[0], weight.shape[0])  # (B h' w') o
+        signal = v.reshape(*v.shape[:2], v.shape[2] * v.shape[3])  # B o (h' w')
         if ctx.needs_input_grad[0]:
-            entries = signal @ _kernels(weight).mT  # (B h' w') (a b c), eq. cvt-grad-x
-            at_x = _gather(entries, x.shape, v.shape[1:3], kernel, *steps)
+            entries = torch.matmul(signal.mT, _kernels(weight))  # B (h' w') (a b c)
+            at_x = _gather(entries, x.shape, v.shape[2:], kernel, *steps)  # eq. cvt-grad-x
         if ctx.needs_input_grad[2]:
-            flat = rows.mT @ signal  # (a b c) o, eq. cvt-grad-w
-            at_weight = flat.reshape(*kernel, *weight.shape[1::-1]).permute(3, 2, 0, 1)
+            flat = torch.matmul(signal, rows).sum(0)  # o (a b c), eq. cvt-grad-w
+            at_weight = flat.reshape(weight.shape[0], *kernel, weight.shape[1]).permute(0, 3, 1, 2)
         if ctx.has_bias and ctx.needs_input_grad[3]:
-            at_bias = signal.sum(0)  # o, eq. cvt-grad-b
+            at_bias = signal.sum((0, 2))  # o, eq. cvt-grad-b
         return at_x, None, at_weight, at_bias, None, None
 
     @staticmethod
@@ -89,12 +93,12 @@ class _Rows(torch.autograd.Function):
         steps = ctx.stride, ctx.dilation
         terms = []
         if dx is not None:
-            terms.append(_rows_last(dx, weight, None, *steps))
+            terms.append(_product(dx, weight, None, *steps))
         if dweight is not None:
-            terms.append(_rows_last(x, dweight, None, *steps))
+            terms.append(_product(x, dweight, None, *steps))
         if dbias is not None:
             size = map(output_size, x.shape[2:], weight.shape[2:], *steps)
-            terms.append(dbias.expand(x.shape[0], *size, dbias.shape[0]).contiguous())
+            terms.append(dbias[:, None, None].expand(x.shape[0], -1, *size).contiguous())
         return sum(terms[1:], terms[0])
 
 
@@ -113,7 +117,7 @@ def _gather(
     return total.permute(0, 3, 1, 2)
 
 
-def _rows_last(x: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any) -> Tensor:
+def _product(x: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any) -> Tensor:
     with torch.no_grad():
         rows = _rows(x, weight.shape[2:], stride, dilation)
     return _Rows.apply(x, rows, weight, bias, stride, dilation)  # type: ignore[no-untyped-call]
@@ -123,13 +127,11 @@ def _convolve(
     x: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any, groups: int = 1
 ) -> Tensor:
     """Convolve padded pictures; the output has the memory format of x, as in torch."""
-    if groups > 1:
-        y = _Convolve.apply(x, weight, bias, stride, dilation, groups)  # type: ignore[no-untyped-call]
-        last = y.permute(0, 2, 3, 1) if x.is_contiguous() else y.permute(0, 2, 3, 1).contiguous()
+    if groups == 1:
+        y = _product(x, weight, bias, stride, dilation)
     else:
-        last = _rows_last(x, weight, bias, stride, dilation)  # B h' w' o
-    y = last.permute(0, 3, 1, 2)  # B o h' w'
-    return y.contiguous() if x.is_contiguous() else y
+        y = _Convolve.apply(x, weight, bias, stride, dilation, groups)  # type: ignore[no-untyped-call]
+    return y if x.is_contiguous() else y.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def conv2d(
