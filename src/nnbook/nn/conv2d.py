@@ -39,7 +39,7 @@ def _rows(x: Tensor, kernel: Any, stride: Any, dilation: Any) -> Tensor:
     last = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     view = patches(last, kernel, stride, dilation).permute(0, 2, 3, 4, 5, 1)  # B h' w' a b c
     count, entries = view.shape[1] * view.shape[2], kernel[0] * kernel[1] * x.shape[1]
-    return view.reshape(x.shape[0], count, entries)  # B (h' w') (a b c), eq. cvt-im2col
+    return view.reshape(x.shape[0], count, entries)  # B (h' w') (a b c), eq. cvt-eq-im2col
 
 
 def _kernels(weight: Tensor) -> Tensor:
@@ -56,8 +56,8 @@ class _Rows(torch.autograd.Function):
     def forward(
         x: Tensor, rows: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any
     ) -> Tensor:
-        y = torch.matmul(_kernels(weight), rows.mT)  # B o (h' w'), eq. cvt-conv
-        y = y if bias is None else y + bias[:, None]  # eq. cvt-bias
+        y = torch.matmul(_kernels(weight), rows.mT)  # B o (h' w'), eq. cvt-eq-conv
+        y = y if bias is None else y + bias[:, None]  # eq. cvt-eq-bias
         size = map(output_size, x.shape[2:], weight.shape[2:], stride, dilation)
         return y.reshape(x.shape[0], weight.shape[0], *size)  # B o h' w'
 
@@ -78,12 +78,12 @@ class _Rows(torch.autograd.Function):
         signal = v.reshape(*v.shape[:2], v.shape[2] * v.shape[3])  # B o (h' w')
         if ctx.needs_input_grad[0]:
             entries = torch.matmul(signal.mT, _kernels(weight))  # B (h' w') (a b c)
-            at_x = _gather(entries, x.shape, v.shape[2:], kernel, *steps)  # eq. cvt-grad-x
+            at_x = _gather(entries, x.shape, v.shape[2:], kernel, *steps)  # eq. cvt-eq-grad-x
         if ctx.needs_input_grad[2]:
-            flat = torch.matmul(signal, rows).sum(0)  # o (a b c), eq. cvt-grad-w
+            flat = torch.matmul(signal, rows).sum(0)  # o (a b c), eq. cvt-eq-grad-w
             at_weight = flat.reshape(weight.shape[0], *kernel, weight.shape[1]).permute(0, 3, 1, 2)
         if ctx.has_bias and ctx.needs_input_grad[3]:
-            at_bias = signal.sum((0, 2))  # o, eq. cvt-grad-b
+            at_bias = signal.sum((0, 2))  # o, eq. cvt-eq-grad-b
         return at_x, None, at_weight, at_bias, None, None
 
     @staticmethod
@@ -113,7 +113,7 @@ def _gather(
         for q in range(kernel[1]):
             down = slice(d * p, d * p + s * (size[0] - 1) + 1, s)
             right = slice(e * q, e * q + t * (size[1] - 1) + 1, t)
-            total[:, down, right] += parts[:, :, :, p, q]  # eq. cvt-col2im
+            total[:, down, right] += parts[:, :, :, p, q]  # eq. cvt-eq-col2im
     return total.permute(0, 3, 1, 2)
 
 

@@ -33,7 +33,7 @@ class _Axis:
         self.stride, self.padding, self.dilation = stride, padding, dilation
         reach = dilation * (kernel - 1) + 1
         room = length + 2 * padding - reach
-        self.out = (-(-room // stride) if ceil else room // stride) + 1  # eq. pool-size
+        self.out = (-(-room // stride) if ceil else room // stride) + 1  # eq. pool-eq-size
         if ceil and (self.out - 1) * stride >= length + padding:
             self.out -= 1  # a window has to begin in the picture or in front of it
         self.behind = max(padding, (self.out - 1) * stride + reach - length - padding)
@@ -84,7 +84,7 @@ class _Largest(torch.autograd.Function):
         for number, places in enumerate(entries, 1):
             entry = x[(..., *places)]
             larger = (entry > best) | entry.isnan()  # a tie goes to the first, NaN to the last
-            best = torch.where(larger, entry, best)  # *batch h' w', eq. pool-max
+            best = torch.where(larger, entry, best)  # *batch h' w', eq. pool-eq-max
             which = which.masked_fill(larger, number)
         return best, which
 
@@ -101,7 +101,7 @@ class _Largest(torch.autograd.Function):
         (which,) = ctx.saved_tensors
         grad = v.new_zeros(ctx.shape)
         for number, places in enumerate(_entries(ctx.down, ctx.right, ctx.kernel)):
-            grad[(..., *places)] += v * (which == number)  # *batch h' w', eq. pool-max-grad
+            grad[(..., *places)] += v * (which == number)  # *batch h' w', eq. pool-eq-max-grad
         return grad, None, None, None
 
     @staticmethod
@@ -219,7 +219,7 @@ def avg_pool2d(
         return (total / divisor_override).to(input.dtype)
     counts = [a.with_padding if count_include_pad else a.inside for a in (down, right)]
     heights, widths = (torch.tensor(c, device=x.device, dtype=x.dtype) for c in counts)
-    return (total / (heights[:, None] * widths)).to(input.dtype)  # *batch h' w', eq. pool-avg
+    return (total / (heights[:, None] * widths)).to(input.dtype)  # *batch h' w', eq. pool-eq-avg
 
 
 def _wide(t: Tensor) -> Tensor:
@@ -258,12 +258,12 @@ def adaptive_avg_pool2d(input: Pictures, output_size: MaybeSizes) -> Pictures:  
         return x.mean((-2, -1), keepdim=True).to(input.dtype)
     rows = torch.stack([x[..., a:b, :].mean(-2) for a, b in _bins(x.shape[-2], h)], -2)
     y = torch.stack([rows[..., a:b].mean(-1) for a, b in _bins(x.shape[-1], w)], -1)
-    return y.to(input.dtype)  # *batch h' w', eq. pool-adaptive
+    return y.to(input.dtype)  # *batch h' w', eq. pool-eq-adaptive
 
 
 def _bins(length: int, count: int) -> list[tuple[int, int]]:
     return [
-        (i * length // count, -(-(i + 1) * length // count))  # eq. pool-bins
+        (i * length // count, -(-(i + 1) * length // count))  # eq. pool-eq-bins
         for i in range(count)
     ]
 

@@ -52,7 +52,7 @@ def conv2d_s_loops(z: Float[np.ndarray, "h w"], w: Kernel) -> Float[np.ndarray, 
         for p, q in np.ndindex(w.shape):
             r, s = i + p - l, j + q - m
             if 0 <= r < z.shape[0] and 0 <= s < z.shape[1]:
-                y[i, j] += w[p, q] * z[r, s]  # one number, eq. cvt-s
+                y[i, j] += w[p, q] * z[r, s]  # one number, eq. cvt-eq-s
     return y
 
 
@@ -82,7 +82,7 @@ def conv2d_s(z: Plane, w: Kernel) -> Plane:
                [2., 0., 1.],
                [0., 2., 0.]])
     """
-    return (_windows_s("conv2d_s", z, w) @ w.ravel()).astype(z.dtype)  # *batch h w, eq. cvt-s
+    return (_windows_s("conv2d_s", z, w) @ w.ravel()).astype(z.dtype)  # *batch h w, eq. cvt-eq-s
 
 
 def _windows_s(who: str, z: Plane, w: Kernel) -> Array:
@@ -119,8 +119,8 @@ def conv2d_s_vjp(v: Plane, z: Plane, w: Kernel) -> tuple[Plane, Kernel]:
     """
     check_same_shape("conv2d_s_vjp", "v", v.shape, z.shape)
     windows = _windows_s("conv2d_s_vjp", z, w).reshape(-1, w.size)
-    grad_w = (_wide(v).reshape(-1) @ windows).reshape(w.shape)  # a b, eq. cvt-s-grad-w
-    return conv2d_s(v, w[::-1, ::-1]), grad_w.astype(w.dtype)  # eq. cvt-s-grad-z
+    grad_w = (_wide(v).reshape(-1) @ windows).reshape(w.shape)  # a b, eq. cvt-eq-s-grad-w
+    return conv2d_s(v, w[::-1, ::-1]), grad_w.astype(w.dtype)  # eq. cvt-eq-s-grad-z
 
 
 def conv2d_matrix(w: Kernel, size: tuple[int, int]) -> Float[np.ndarray, "m m"]:
@@ -156,7 +156,7 @@ def conv2d_matrix(w: Kernel, size: tuple[int, int]) -> Float[np.ndarray, "m m"]:
     inside = (down >= 0) & (down < w.shape[0]) & (right >= 0) & (right < w.shape[1])
     entries = w[np.clip(down, 0, w.shape[0] - 1), np.clip(right, 0, w.shape[1] - 1)]
     total = size[0] * size[1]
-    return np.where(inside, entries, 0).reshape(total, total)  # hw hw, eq. cvt-q
+    return np.where(inside, entries, 0).reshape(total, total)  # hw hw, eq. cvt-eq-q
 
 
 def _pair(who: str, name: str, value: Pair, least: int = 1) -> tuple[int, int]:
@@ -184,7 +184,7 @@ class _Grid:
         self.padded = tuple(m + 2 * p for m, p in zip(self.size, self.padding, strict=True))
         check_windows(who, self.reach, self.padded, " with its padding")
         self.out = tuple(
-            (m - r) // s + 1  # eq. cvt-size
+            (m - r) // s + 1  # eq. cvt-eq-size
             for m, r, s in zip(self.padded, self.reach, self.stride, strict=True)
         )
 
@@ -230,7 +230,7 @@ def im2col(
     grid = _Grid("im2col", x.shape, kernel, stride, padding, dilation)
     columns = _windows(x, grid)  # *batch c a b h' w'
     *batch, c = x.shape[:-2]
-    return columns.reshape(*batch, c * _area(grid.kernel), _area(grid.out))  # eq. cvt-im2col
+    return columns.reshape(*batch, c * _area(grid.kernel), _area(grid.out))  # eq. cvt-eq-im2col
 
 
 def _area(pair: tuple[int, ...]) -> int:
@@ -290,7 +290,7 @@ def _gather(windows: Array, grid: _Grid) -> Array:
     """Add windows, with the axes kernel height, kernel width, place, place, into a picture."""
     x = np.zeros((*windows.shape[:-4], *grid.padded), windows.dtype)
     for p, q in np.ndindex(*grid.kernel):
-        x[..., *grid.places(p, q)] += windows[..., p, q, :, :]  # eq. cvt-col2im
+        x[..., *grid.places(p, q)] += windows[..., p, q, :, :]  # eq. cvt-eq-col2im
     return grid.crop(x)
 
 
@@ -336,7 +336,7 @@ def conv2d_loops(
         for c, p, q in np.ndindex(weight.shape[1:]):
             r, u = s * i + d * p - a, t * j + e * q - b
             if 0 <= r < x.shape[1] and 0 <= u < x.shape[2]:
-                y[o, i, j] += weight[o, c, p, q] * x[first + c, r, u]  # eq. cvt-conv
+                y[o, i, j] += weight[o, c, p, q] * x[first + c, r, u]  # eq. cvt-eq-conv
         if bias is not None:
             y[o, i, j] += bias[o]  # once for a place, not once for each weight
     return y
@@ -383,9 +383,9 @@ def conv2d(
                 [1., 1.]]])
     """
     grid = _check("conv2d", x, weight, bias, (stride, padding, dilation, groups))
-    y = _kernels(weight, groups) @ _columns(_wide(x), grid, groups)  # *batch g o p, eq. cvt-conv
+    y = _kernels(weight, groups) @ _columns(_wide(x), grid, groups)  # *batch g o p, eq. cvt-eq-conv
     y = y.reshape(*x.shape[:-3], len(weight), *grid.out)
-    return (y if bias is None else y + bias[:, None, None]).astype(x.dtype)  # eq. cvt-bias
+    return (y if bias is None else y + bias[:, None, None]).astype(x.dtype)  # eq. cvt-eq-bias
 
 
 def _check(
@@ -444,13 +444,13 @@ def conv2d_vjp(
     """
     grid = _check("conv2d_vjp", x, weight, bias, (stride, padding, dilation, groups))
     check_same_shape("conv2d_vjp", "v", v.shape, (*x.shape[:-3], len(weight), *grid.out))
-    grad_x = _adjoint(v, weight, grid, groups).astype(x.dtype)  # eq. cvt-grad-x
+    grad_x = _adjoint(v, weight, grid, groups).astype(x.dtype)  # eq. cvt-eq-grad-x
     columns = _columns(_wide(x), grid, groups).swapaxes(-1, -2)
-    at_weight = _by_group(v, grid, groups) @ columns  # *batch g o (c a b), eq. cvt-grad-w
+    at_weight = _by_group(v, grid, groups) @ columns  # *batch g o (c a b), eq. cvt-eq-grad-w
     grad_weight = _sum_batch(at_weight, 3).reshape(weight.shape).astype(weight.dtype)
     if bias is None:
         return grad_x, grad_weight, None
-    return grad_x, grad_weight, _sum_batch(v.sum(axis=(-2, -1)), 1)  # eq. cvt-grad-b
+    return grad_x, grad_weight, _sum_batch(v.sum(axis=(-2, -1)), 1)  # eq. cvt-eq-grad-b
 
 
 def _by_group(v: Array, grid: _Grid, groups: int) -> Array:
@@ -519,4 +519,4 @@ def conv_transpose2d(
     check_filters(who, channels, weight.shape, None, groups)
     check_same_shape(who, "v", v.shape[-3:], (len(weight), *grid.out))
     x = _adjoint(v, weight, grid, groups)
-    return (x if bias is None else x + bias[:, None, None]).astype(v.dtype)  # eq. cvt-adjoint
+    return (x if bias is None else x + bias[:, None, None]).astype(v.dtype)  # eq. cvt-eq-adjoint

@@ -32,7 +32,7 @@ class _Pool:
         self.padded = tuple(m + 2 * p for m, p in zip(self.size, self.padding, strict=True))
         check_windows(who, self.kernel, self.padded, " with its padding")
         self.out = tuple(
-            (m - k) // s + 1  # eq. pool-size
+            (m - k) // s + 1  # eq. pool-eq-size
             for m, k, s in zip(self.padded, self.kernel, self.stride, strict=True)
         )
 
@@ -79,7 +79,7 @@ def max_pool2d(
         array([[4., 5.]])
     """
     windows = _Pool("max_pool2d", x, kernel, stride, padding).windows(x, -np.inf)
-    return windows.max(axis=-1)  # *batch h' w', eq. pool-max
+    return windows.max(axis=-1)  # *batch h' w', eq. pool-eq-max
 
 
 def max_pool2d_vjp(
@@ -113,7 +113,7 @@ def max_pool2d_vjp(
     windows = pool.windows(x, -np.inf)
     first = windows.argmax(axis=-1)[..., None]  # *batch h' w' 1
     sent = np.zeros_like(windows)
-    np.put_along_axis(sent, first, v[..., None], axis=-1)  # *batch h' w' k, eq. pool-max-grad
+    np.put_along_axis(sent, first, v[..., None], axis=-1)  # *batch h' w' k, eq. pool-eq-max-grad
     return pool.gather(sent)
 
 
@@ -146,7 +146,7 @@ def avg_pool2d(
     """
     pool = _Pool("avg_pool2d", x, kernel, stride, padding)
     total = pool.windows(x, 0.0).sum(axis=-1)
-    return (total / _counts(pool, count_include_pad)).astype(x.dtype)  # eq. pool-avg
+    return (total / _counts(pool, count_include_pad)).astype(x.dtype)  # eq. pool-eq-avg
 
 
 def _counts(pool: _Pool, with_padding: bool) -> Array:
@@ -191,7 +191,7 @@ def avg_pool2d_vjp(
     check_same_shape("avg_pool2d_vjp", "v", v.shape, (*x.shape[:-2], *pool.out))
     share = v / _counts(pool, count_include_pad)
     entries = pool.kernel[0] * pool.kernel[1]
-    sent = np.repeat(share[..., None], entries, axis=-1)  # *batch h' w' k, eq. pool-avg-grad
+    sent = np.repeat(share[..., None], entries, axis=-1)  # *batch h' w' k, eq. pool-eq-avg-grad
     return pool.gather(sent).astype(x.dtype)
 
 
@@ -223,7 +223,7 @@ def _averages(length: int, count: int) -> Array:
     """Return the matrix that takes an axis to the means of its bins."""
     matrix = np.zeros((count, length))
     for row, (start, stop) in zip(matrix, adaptive_bins(length, count), strict=True):
-        row[start:stop] = 1 / (stop - start)  # eq. pool-bins
+        row[start:stop] = 1 / (stop - start)  # eq. pool-eq-bins
     return matrix
 
 
@@ -251,7 +251,7 @@ def adaptive_avg_pool2d(x: Picture, size: Pair) -> Picture:
     """
     h, w = _pair("adaptive_avg_pool2d", "size", size)
     A, B = _averages(x.shape[-2], h), _averages(x.shape[-1], w)
-    return (A @ x @ B.T).astype(x.dtype)  # *batch h' w', eq. pool-adaptive
+    return (A @ x @ B.T).astype(x.dtype)  # *batch h' w', eq. pool-eq-adaptive
 
 
 def adaptive_avg_pool2d_vjp(v: Picture, x: Picture, size: Pair) -> Picture:
@@ -276,4 +276,4 @@ def adaptive_avg_pool2d_vjp(v: Picture, x: Picture, size: Pair) -> Picture:
     h, w = _pair("adaptive_avg_pool2d_vjp", "size", size)
     check_same_shape("adaptive_avg_pool2d_vjp", "v", v.shape, (*x.shape[:-2], h, w))
     A, B = _averages(x.shape[-2], h), _averages(x.shape[-1], w)
-    return (A.T @ v @ B).astype(x.dtype)  # *batch h w, eq. pool-adaptive-grad
+    return (A.T @ v @ B).astype(x.dtype)  # *batch h w, eq. pool-eq-adaptive-grad
