@@ -72,46 +72,51 @@ def _pad(x: Tensor, down: _Axis, right: _Axis, value: float) -> Tensor:
 
 
 class _Largest(torch.autograd.Function):
-    """The largest entry of each window, and which one it is."""
+    """The largest entry of each window; which one it was is found again in the backward pass."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, down: _Axis, right: _Axis, kernel: Any) -> tuple[Tensor, Tensor]:
-        entries = _entries(down, right, kernel)
-        best = x[(..., *next(entries))].clone()  # *batch h' w'
-        which = torch.zeros_like(best, dtype=torch.int16)
-        for number, places in enumerate(entries, 1):
-            entry = x[(..., *places)]
-            larger = (entry > best) | entry.isnan()  # a tie goes to the first, NaN to the last
-            best = torch.where(larger, entry, best)  # *batch h' w', eq. pool-eq-max
-            which = which.masked_fill(larger, number)
-        return best, which
+    def forward(x: Tensor, down: _Axis, right: _Axis, kernel: Any) -> Tensor:
+        entries = [x[(..., *places)] for places in _entries(down, right, kernel)]
+        best = entries[0].clone() if len(entries) == 1 else entries[0]
+        for entry in entries[1:]:
+            best = torch.maximum(best, entry)  # *batch h' w', eq. pool-eq-max
+        return best
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         x, ctx.down, ctx.right, ctx.kernel = inputs
-        ctx.shape = x.shape
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-        ctx.save_for_forward(output[1])
+        ctx.save_for_backward(x, output)
+        ctx.save_for_forward(x, output)
 
     @staticmethod
-    def backward(ctx: Any, v: Tensor, _: Any) -> tuple[Tensor, None, None, None]:
-        (which,) = ctx.saved_tensors
-        grad = v.new_zeros(ctx.shape)
-        for number, places in enumerate(_entries(ctx.down, ctx.right, ctx.kernel)):
-            grad[(..., *places)] += v * (which == number)  # *batch h' w', eq. pool-eq-max-grad
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None, None, None]:
+        x, best = (t.detach() for t in ctx.saved_tensors)
+        grad = v.new_zeros(x.shape)
+        for places, first in _firsts(x, best, ctx.down, ctx.right, ctx.kernel):
+            grad[(..., *places)] += v * first  # *batch h' w', eq. pool-eq-max-grad
         return grad, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: Any) -> tuple[Tensor, None]:
+    def jvp(ctx: Any, dx: Tensor, *_: Any) -> Tensor:
         """Take the direction's entry where the largest one is."""
-        (which,) = ctx.saved_tensors
-        dy = torch.zeros_like(which, dtype=dx.dtype)
-        for number, places in enumerate(_entries(ctx.down, ctx.right, ctx.kernel)):
-            dy = dy + dx[(..., *places)] * (which == number)
-        return dy, None
+        x, best = (t.detach() for t in ctx.saved_tensors)
+        dy = torch.zeros_like(best)
+        for places, first in _firsts(x, best, ctx.down, ctx.right, ctx.kernel):
+            dy = dy + dx[(..., *places)] * first
+        return dy
+
+
+def _firsts(
+    x: Tensor, best: Tensor, down: _Axis, right: _Axis, kernel: Sequence[int]
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Yield, for each entry of the windows, where it is the first of the largest ones."""
+    free = torch.ones_like(best, dtype=torch.bool)
+    for places in _entries(down, right, kernel):
+        first = (x[(..., *places)] == best) & free
+        free = free & ~first
+        yield places, first
 
 
 def _entries(down: _Axis, right: _Axis, kernel: Sequence[int]) -> Iterator[tuple[slice, slice]]:
@@ -161,16 +166,15 @@ def max_pool2d(
     apart = as_sizes(who, "dilation", dilation, 2)
     down, right = _axes(who, input, (kernel, steps, around, apart), ceil_mode)
     padded = _pad(input, down, right, -math.inf)
-    y, which = _Largest.apply(padded, down, right, kernel)  # type: ignore[no-untyped-call]
-    return (y, _indices(which, down, right, kernel, input.shape[-1])) if return_indices else y
-
-
-def _indices(which: Tensor, down: _Axis, right: _Axis, kernel: Sequence[int], width: int) -> Tensor:
-    """Turn the number of an entry within its window into its place in the plane."""
-    rows = torch.arange(down.out, device=which.device)[:, None] * down.stride - down.padding
-    columns = torch.arange(right.out, device=which.device) * right.stride - right.padding
-    p, q = which.long() // kernel[1], which.long() % kernel[1]
-    return (rows + down.dilation * p) * width + columns + right.dilation * q
+    y = _Largest.apply(padded, down, right, kernel)  # type: ignore[no-untyped-call]
+    if not return_indices:
+        return y
+    rows = torch.arange(padded.shape[-2], device=y.device)[:, None] - down.padding
+    place = rows * input.shape[-1] + torch.arange(padded.shape[-1], device=y.device) - right.padding
+    indices = torch.zeros_like(y, dtype=torch.int64)
+    for places, first in _firsts(padded.detach(), y.detach(), down, right, kernel):
+        indices = indices + place[places] * first
+    return y, indices
 
 
 def avg_pool2d(
