@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from nnbook.nn._convolution import (
 )
 
 Pictures = Float[Tensor, "..."]
+CACHE = 2**18
+"""How many entries of rows are made at a time where no gradient is wanted."""
 
 
 def _rows(x: Tensor, kernel: Any, stride: Any, dilation: Any) -> Tensor:
@@ -118,6 +121,13 @@ def _gather(
 
 
 def _product(x: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any) -> Tensor:
+    if not torch.is_grad_enabled():  # no rows are kept: a few samples at a time stay in the cache
+        few = max(1, CACHE // (math.prod(x.shape[1:]) * math.prod(weight.shape[2:])))
+        parts = []
+        for some in x.split(few):
+            rows = _rows(some, weight.shape[2:], stride, dilation)
+            parts.append(_Rows.forward(some, rows, weight, bias, stride, dilation))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
     with torch.no_grad():
         rows = _rows(x, weight.shape[2:], stride, dilation)
     return _Rows.apply(x, rows, weight, bias, stride, dilation)  # type: ignore[no-untyped-call]
