@@ -74,7 +74,7 @@ def moved(x: Array, pixels: int, *, background: float | None = None) -> list[Arr
     fill = float(x.min()) if background is None else background
     wide = np.pad(x, [(0, 0), (0, 0), (pixels, pixels), (pixels, pixels)], constant_values=fill)
     h, w = x.shape[2:]
-    places = [(0, pixels), (2 * pixels, pixels), (pixels, 0), (pixels, 2 * pixels)]
+    places = [(2 * pixels, pixels), (0, pixels), (pixels, 2 * pixels), (pixels, 0)]
     return [wide[:, :, a : a + h, b : b + w] for a, b in places]
 
 
