@@ -30,6 +30,9 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "cvo": "conv1d",
+    "eqv": "equivariance",
+    "chn": "channels",
 }
 
 Check = Callable[..., Outcome]
