@@ -194,9 +194,9 @@ class _Convolve(torch.autograd.Function):
         cols = columns(x, groups, kernel, stride, dilation)  # B g weights positions
         rows = weight.reshape(groups, weight.shape[0] // groups, cols.shape[2])  # g out weights
         if groups == 1:
-            y = torch.matmul(rows[0], cols[:, 0])  # B out positions
+            y = torch.matmul(rows[0], cols[:, 0])  # B out positions, eq. chn-matrix
         else:
-            y = torch.matmul(rows, cols)  # B g out positions
+            y = torch.matmul(rows, cols)  # B g out positions, eq. chn-matrix
         sizes = map(output_size, x.shape[2:], kernel, stride, dilation)
         y = y.reshape(x.shape[0], weight.shape[0], *sizes)
         return y if bias is None else y + bias.reshape(-1, *[1] * len(kernel))
