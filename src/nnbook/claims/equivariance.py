@@ -263,7 +263,8 @@ from nnbook.claims._equivariance_fourier import (  # noqa: E402
     accuracies,
     border_error,
     halves,
+    model,
     stride_error,
 )
 
-__all__ = ["accuracies", "border_error", "halves", "stride_error"]
+__all__ = ["accuracies", "border_error", "halves", "model", "stride_error"]

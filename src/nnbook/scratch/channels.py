@@ -47,7 +47,7 @@ def conv_channels_loops(x: Signals, w: Weights, b: Bias = None, **steps: int) ->
     for i in range(len(w)):
         one = 0.0 if b is None else b[i]
         for j in range(x.shape[-2]):
-            one = one + correlate1d(x[..., j, :], w[i, j], **steps)  # *batch out, eq. chn-sum
+            one = one + correlate1d(x[..., j, :], w[i, j], **steps)  # *batch out, eq. chn-y
         outputs.append(one)
     return np.stack(outputs, axis=-2).astype(x.dtype)
 
@@ -184,7 +184,7 @@ def conv_parameters(
     who = "conv_parameters"
     for name, size in (("c", c), ("n", n)):
         check_equal_groups(who, name, check_count(who, name, size), groups)
-    return k**axes * (c // groups) * n + bias * n  # eq. chn-count
+    return k**axes * (c // groups) * n + bias * n  # eq. chn-n
 
 
 def _check(who: str, x: Signals, w: Weights, b: Bias, groups: int) -> None:

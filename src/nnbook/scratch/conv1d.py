@@ -112,7 +112,7 @@ def output_size(m: int, k: int, *, stride: int = 1, padding: int = 0, dilation: 
     padding = check_count(who, "padding", padding, least=0)
     span = check_count(who, "dilation", dilation) * (k - 1) + 1
     check_window(who, [m + 2 * padding], [span])
-    return (m + 2 * padding - span) // stride + 1  # eq. cvo-size
+    return (m + 2 * padding - span) // stride + 1  # eq. cvo-length
 
 
 def correlate1d(

@@ -73,7 +73,7 @@ def conv1d_circular(z: Signal, w: Kernel) -> Signal:
     half = half_width("conv1d_circular", w)
     check_fits_circle("conv1d_circular", len(w), z.shape[-1])
     terms = [weight * shift(z, half - j) for j, weight in enumerate(w)]
-    return np.sum(terms, axis=0).astype(z.dtype)  # *batch m, eq. eqv-circular
+    return np.sum(terms, axis=0).astype(z.dtype)  # *batch m, eq. eqv-round
 
 
 def circulant(row: Float[np.ndarray, " m"]) -> Square:
@@ -148,4 +148,4 @@ def conv1d_s_fft(z: Signal, w: Kernel) -> Signal:
     m, half = z.shape[-1], half_width("conv1d_s_fft", w)
     room = max(half, len(w) - m)  # the circle must also hold the kernel
     wide = np.pad(z, [(0, 0)] * (z.ndim - 1) + [(0, room)])
-    return conv1d_circular_fft(wide, w)[..., :m]  # *batch m, eq. eqv-zeros
+    return conv1d_circular_fft(wide, w)[..., :m]  # *batch m, eq. eqv-wide
