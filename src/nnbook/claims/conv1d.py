@@ -161,7 +161,7 @@ def matrix_exact() -> Identities:
     "cvo-matrix-source",
     says=r"$\operatorname{Conv1D\text{-}S}(z) = Qz$ with the matrix whose rows are "
     r"$(w_1 \dots w_{2l+1}\, 0 \dots 0)$ to $(0 \dots 0\, w_1 \dots w_{2l+1})$.",
-    given={"z": Vector(3, 9), "w": Kernel(1, 1)},
+    given={"z": Vector(3, 9, nonzero=True), "w": Kernel(1, 1, nonzero=True)},
     right="cvo-matrix",
 )
 def matrix_source(z: Array, w: Array) -> Outcome:

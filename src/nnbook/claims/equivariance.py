@@ -6,6 +6,9 @@ their own, which this one loads at its end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from nnbook.claims import All, AtMost, Close, Equal, Outcome, claim, exact, refutation
@@ -174,7 +177,7 @@ def stride_source(z: Array, w: Array) -> Outcome:
     return AtMost(min(gaps), 0.0)
 
 
-POOLS = {"sum": np.sum, "mean": np.mean, "largest": np.max}
+POOLS: dict[str, Callable[[Array], Any]] = {"sum": np.sum, "mean": np.mean, "largest": np.max}
 
 
 @claim(

@@ -163,10 +163,10 @@ def spread(
     parts = entries.reshape(shape[0], shape[1], math.prod(kernel), *sizes)
     total = entries.new_zeros(tuple(shape))
     for number, offset in enumerate(_offsets(kernel)):
-        where = (
+        where: list[Any] = [
             slice(j * d, j * d + s * (out - 1) + 1, s)
             for j, d, s, out in zip(offset, dilation, stride, sizes, strict=True)
-        )
+        ]
         total[(..., *where)] += parts[:, :, number]
     return total
 
@@ -309,8 +309,17 @@ def _fused_kernel(
 class ConvNd(nn.Module):
     """The constructor, the parameters and the forward pass of `Conv1d`, `Conv2d`, and so on."""
 
-    __constants__ = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
-    __constants__ += ("in_channels", "out_channels", "kernel_size")
+    __constants__ = (
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+        "output_padding",
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+    )
     weight: Tensor
     bias: Tensor | None
 
