@@ -350,3 +350,39 @@ def check_pad_fits(who: str, mode: str, size: int, width: int) -> None:
             f"{who}: padding_mode={mode!r} can add at most {most[mode]} entries at each end of an "
             f"axis of {size}, got {width}; give less padding or use 'zeros'."
         )
+
+
+def check_axis_of_weights(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a kernel has one axis with at least one weight."""
+    if len(shape) != 1 or shape[0] == 0:
+        raise ValueError(
+            f"{who}: w has shape {tuple(shape)} where (k,) with k >= 1 is wanted; "
+            "give one axis of weights."
+        )
+
+
+def check_odd(who: str, k: int) -> None:
+    """Raise ValueError unless a kernel has a middle."""
+    if k % 2 == 0:
+        raise ValueError(
+            f"{who}: a kernel of {k} weights has no middle, so the output cannot be as long as "
+            f"the input with equal padding; give {k - 1} or {k + 1} weights, or use correlate1d."
+        )
+
+
+def check_fits_circle(who: str, k: int, m: int) -> None:
+    """Raise ValueError if a kernel is longer than the circle."""
+    if k > m:
+        raise ValueError(
+            f"{who}: {k} weights on a circle of {m} entries would meet some entries twice; "
+            f"give at most {m} weights."
+        )
+
+
+def check_three_axes(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless weights have the axes output channel, input channel, offset."""
+    if len(shape) != 3 or 0 in shape:
+        raise ValueError(
+            f"{who}: w has shape {tuple(shape)} where (outputs, inputs, k) is wanted, each at "
+            "least 1; add the axes of the channels."
+        )

@@ -163,10 +163,10 @@ def spread(
     parts = entries.reshape(shape[0], shape[1], math.prod(kernel), *sizes)
     total = entries.new_zeros(tuple(shape))
     for number, offset in enumerate(_offsets(kernel)):
-        where = (
+        where: list[Any] = [
             slice(j * d, j * d + s * (out - 1) + 1, s)
             for j, d, s, out in zip(offset, dilation, stride, sizes, strict=True)
-        )
+        ]
         total[(..., *where)] += parts[:, :, number]
     return total
 
@@ -194,9 +194,9 @@ class _Convolve(torch.autograd.Function):
         cols = columns(x, groups, kernel, stride, dilation)  # B g weights positions
         rows = weight.reshape(groups, weight.shape[0] // groups, cols.shape[2])  # g out weights
         if groups == 1:
-            y = torch.matmul(rows[0], cols[:, 0])  # B out positions
+            y = torch.matmul(rows[0], cols[:, 0])  # B out positions, eq. chn-matrix
         else:
-            y = torch.matmul(rows, cols)  # B g out positions
+            y = torch.matmul(rows, cols)  # B g out positions, eq. chn-matrix
         sizes = map(output_size, x.shape[2:], kernel, stride, dilation)
         y = y.reshape(x.shape[0], weight.shape[0], *sizes)
         return y if bias is None else y + bias.reshape(-1, *[1] * len(kernel))
@@ -312,8 +312,17 @@ def _fused_kernel(
 class ConvNd(nn.Module):
     """The constructor, the parameters and the forward pass of `Conv1d`, `Conv2d`, and so on."""
 
-    __constants__ = ("stride", "padding", "dilation", "groups", "padding_mode", "output_padding")
-    __constants__ += ("in_channels", "out_channels", "kernel_size")
+    __constants__ = (
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+        "output_padding",
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+    )
     weight: Tensor
     bias: Tensor | None
     _product: Any = None

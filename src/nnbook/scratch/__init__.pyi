@@ -88,6 +88,21 @@ from .approximation import (
 from .approximation import (
     tent_network as tent_network,
 )
+from .channels import (
+    channel_matrix as channel_matrix,
+)
+from .channels import (
+    conv_channels as conv_channels,
+)
+from .channels import (
+    conv_channels_loops as conv_channels_loops,
+)
+from .channels import (
+    conv_channels_vjp as conv_channels_vjp,
+)
+from .channels import (
+    conv_parameters as conv_parameters,
+)
 from .composition import (
     Map as Map,
 )
@@ -135,6 +150,32 @@ from .conv2d import (
 )
 from .conv2d import (
     im2col as im2col,
+from .conv1d import (
+    conv1d_s as conv1d_s,
+)
+from .conv1d import (
+    conv1d_s_loops as conv1d_s_loops,
+)
+from .conv1d import (
+    conv1d_s_vjp as conv1d_s_vjp,
+)
+from .conv1d import (
+    correlate1d as correlate1d,
+)
+from .conv1d import (
+    correlate1d_transposed as correlate1d_transposed,
+)
+from .conv1d import (
+    correlate1d_vjp as correlate1d_vjp,
+)
+from .conv1d import (
+    output_size as output_size,
+)
+from .conv1d import (
+    toeplitz as toeplitz,
+)
+from .conv1d import (
+    windows as windows,
 )
 from .denselayer import (
     Operations as Operations,
@@ -159,6 +200,27 @@ from .denselayer import (
 )
 from .denselayer import (
     mm_operations as mm_operations,
+)
+from .equivariance import (
+    circulant as circulant,
+)
+from .equivariance import (
+    conv1d_circular as conv1d_circular,
+)
+from .equivariance import (
+    conv1d_circular_fft as conv1d_circular_fft,
+)
+from .equivariance import (
+    conv1d_s_fft as conv1d_s_fft,
+)
+from .equivariance import (
+    first_row as first_row,
+)
+from .equivariance import (
+    shift as shift,
+)
+from .equivariance import (
+    slide as slide,
 )
 from .initial import (
     he_normal as he_normal,
