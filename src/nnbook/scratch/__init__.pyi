@@ -121,6 +121,33 @@ from .composition import (
 from .composition import (
     sequential as sequential,
 )
+from .conv1d import (
+    conv1d_s as conv1d_s,
+)
+from .conv1d import (
+    conv1d_s_loops as conv1d_s_loops,
+)
+from .conv1d import (
+    conv1d_s_vjp as conv1d_s_vjp,
+)
+from .conv1d import (
+    correlate1d as correlate1d,
+)
+from .conv1d import (
+    correlate1d_transposed as correlate1d_transposed,
+)
+from .conv1d import (
+    correlate1d_vjp as correlate1d_vjp,
+)
+from .conv1d import (
+    output_size as output_size,
+)
+from .conv1d import (
+    toeplitz as toeplitz,
+)
+from .conv1d import (
+    windows as windows,
+)
 from .conv2d import (
     col2im as col2im,
 )
@@ -150,32 +177,6 @@ from .conv2d import (
 )
 from .conv2d import (
     im2col as im2col,
-from .conv1d import (
-    conv1d_s as conv1d_s,
-)
-from .conv1d import (
-    conv1d_s_loops as conv1d_s_loops,
-)
-from .conv1d import (
-    conv1d_s_vjp as conv1d_s_vjp,
-)
-from .conv1d import (
-    correlate1d as correlate1d,
-)
-from .conv1d import (
-    correlate1d_transposed as correlate1d_transposed,
-)
-from .conv1d import (
-    correlate1d_vjp as correlate1d_vjp,
-)
-from .conv1d import (
-    output_size as output_size,
-)
-from .conv1d import (
-    toeplitz as toeplitz,
-)
-from .conv1d import (
-    windows as windows,
 )
 from .denselayer import (
     Operations as Operations,
