@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def average(x: Array, k: int, s: int) -> Outcome:
 def adaptive(m: int, s: int, x: Array) -> Outcome:
     bins = adaptive_bins(m, s)
     covered = {p for a, b in bins for p in range(a, b)} == set(range(m))
-    shared = [b - a for (_, b), (a, _) in zip(bins[:-1], bins[1:], strict=True)]
+    shared = [b - a for (_, b), (a, _) in pairwise(bins)]
     fine = all(a < b for a, b in bins) and (s > m or all(0 <= n <= 1 for n in shared))
     checks: list[Outcome] = [Holds(covered and fine, f"bins {bins} of {m} entries")]
     if m % s == 0:
@@ -139,9 +140,7 @@ def window(k: int, a: int, b: int, seed: int) -> Outcome:
         return t.reshape(a, b, k, k).transpose(0, 2, 1, 3).reshape(k * a, k * b)
 
     x, y = picture(tiles), picture(mixed)
-    return All(
-        Equal(max_pool2d(x, k), max_pool2d(y, k)), Close(avg_pool2d(x, k), avg_pool2d(y, k))
-    )
+    return All(Equal(max_pool2d(x, k), max_pool2d(y, k)), Close(avg_pool2d(x, k), avg_pool2d(y, k)))
 
 
 CONV: dict[str, Domain] = {

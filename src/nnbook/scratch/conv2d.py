@@ -46,11 +46,11 @@ def conv2d_s_loops(z: Float[np.ndarray, "h w"], w: Kernel) -> Float[np.ndarray, 
                [2., 0., 1.],
                [0., 2., 0.]])
     """
-    l, m = _halves("conv2d_s_loops", w)
+    half, other = _halves("conv2d_s_loops", w)
     y = np.zeros_like(z)
     for i, j in np.ndindex(z.shape):
         for p, q in np.ndindex(w.shape):
-            r, s = i + p - l, j + q - m
+            r, s = i + p - half, j + q - other
             if 0 <= r < z.shape[0] and 0 <= s < z.shape[1]:
                 y[i, j] += w[p, q] * z[r, s]  # one number, eq. cvt-eq-s
     return y
@@ -86,8 +86,9 @@ def conv2d_s(z: Plane, w: Kernel) -> Plane:
 
 
 def _windows_s(who: str, z: Plane, w: Kernel) -> Array:
-    l, m = _halves(who, w)
-    padded = np.pad(_wide(z), [(0, 0)] * (z.ndim - 2) + [(l, l), (m, m)])
+    half, other = _halves(who, w)
+    around = [(0, 0)] * (z.ndim - 2) + [(half, half), (other, other)]
+    padded = np.pad(_wide(z), around)
     windows = sliding_window_view(padded, w.shape, axis=(-2, -1))  # *batch h w a b
     return windows.reshape(*z.shape, w.size)  # *batch h w (a b)
 
@@ -508,7 +509,8 @@ def conv_transpose2d(
     who = "conv_transpose2d"
     a, b = weight.shape[2:]
     (s, t), (d, e) = _pair(who, "stride", stride), _pair(who, "dilation", dilation)
-    (p, q), (f, g) = _pair(who, "padding", padding, 0), _pair(who, "output_padding", output_padding, 0)
+    p, q = _pair(who, "padding", padding, 0)
+    f, g = _pair(who, "output_padding", output_padding, 0)
     check_count(who, "stride less output_padding", min(s - f, t - g))
     size = (
         s * (v.shape[-2] - 1) + d * (a - 1) + 1 - 2 * p + f,
