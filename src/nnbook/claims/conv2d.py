@@ -185,7 +185,7 @@ def products(m: int, n: int, half: int) -> Outcome:
 @claim(
     "cvt-toeplitz",
     says=r"$\vect(\ConvTwoS(z)) = Q \vect(z)$ with $Q_{(i,j),(r,s)} = w_{r-i+l+1,\,s-j+l+1}$: "
-    r"block $(i, r)$ depends on $r - i$ alone, and within a block an entry depends on $s - j$ alone.",
+    r"block $(i, r)$ depends on $r - i$ alone, and within a block an entry on $s - j$ alone.",
     proof=True,
     given={**SIDES, **ODD, "z": Matrix("m", "n")},
 )
