@@ -206,12 +206,14 @@ def stride(x: Array, k: int, s: int, t: int, rows: int, columns: int) -> Outcome
     h, w = s * rows, s * columns
     x = x[:h, :w]
 
-    def pool(x: Array) -> Array:
+    kernel = np.arange(1.0, 1 + k * k).reshape(1, 1, k, k)
+
+    def both(x: Array) -> Array:
         ring = np.pad(x, (0, k - 1), mode="wrap") if k > 1 else x
-        return max_pool2d(ring, k, stride=s)
+        return np.stack([max_pool2d(ring, k, stride=s), conv2d(ring[None], kernel, stride=s)[0]])
 
     moved = np.roll(x, (s * t, -s * t), axis=(0, 1))
-    return Equal(pool(moved), np.roll(pool(x), (t, -t), axis=(0, 1)))
+    return Close(both(moved), np.roll(both(x), (t, -t), axis=(1, 2)))
 
 
 @refutation(
