@@ -18,6 +18,7 @@ Array = Float[np.ndarray, "..."]
 Plane = Float[np.ndarray, "*batch h w"]
 Kernel = Float[np.ndarray, "a b"]
 Picture = Float[np.ndarray, "*batch c h w"]
+Output = Float[np.ndarray, "*batch o h2 w2"]
 Columns = Float[np.ndarray, "*batch k p"]
 Pair = int | tuple[int, int]
 
@@ -352,7 +353,7 @@ def conv2d(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Picture:
+) -> Output:
     r"""Weigh every window of a picture with each kernel: one matrix product with `im2col`.
 
     .. math:: y = b + \mathrm{reshape}(W)\, \mathrm{im2col}(x)
@@ -411,7 +412,7 @@ def _columns(x: Array, grid: _Grid, groups: int) -> Array:
 
 
 def conv2d_vjp(
-    v: Picture,
+    v: Output,
     x: Picture,
     weight: Float[np.ndarray, "o c2 a b"],
     bias: Float[np.ndarray, " o"] | None = None,
@@ -471,7 +472,7 @@ def _adjoint(v: Array, weight: Array, grid: _Grid, groups: int) -> Array:
 
 
 def conv_transpose2d(
-    v: Picture,
+    v: Output,
     weight: Float[np.ndarray, "o c2 a b"],
     bias: Float[np.ndarray, " c"] | None = None,
     *,

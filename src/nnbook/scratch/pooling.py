@@ -10,6 +10,7 @@ from nnbook._check import check_count, check_pool_padding, check_same_shape, che
 
 Array = Float[np.ndarray, "..."]
 Picture = Float[np.ndarray, "*batch h w"]
+Pooled = Float[np.ndarray, "*batch h2 w2"]
 Pair = int | tuple[int, int]
 
 
@@ -56,7 +57,7 @@ class _Pool:
 
 def max_pool2d(
     x: Picture, kernel: Pair, *, stride: Pair | None = None, padding: Pair = 0
-) -> Picture:
+) -> Pooled:
     r"""Return the largest number of each window.
 
     .. math:: y_i = \max_{p \in \text{window } i} x_p
@@ -83,7 +84,7 @@ def max_pool2d(
 
 
 def max_pool2d_vjp(
-    v: Picture, x: Picture, kernel: Pair, *, stride: Pair | None = None, padding: Pair = 0
+    v: Pooled, x: Picture, kernel: Pair, *, stride: Pair | None = None, padding: Pair = 0
 ) -> Picture:
     r"""Return the gradient of :math:`\langle v, \mathrm{max\_pool2d}(x)\rangle` at x.
 
@@ -124,7 +125,7 @@ def avg_pool2d(
     stride: Pair | None = None,
     padding: Pair = 0,
     count_include_pad: bool = True,
-) -> Picture:
+) -> Pooled:
     r"""Return the mean of each window.
 
     Args:
@@ -156,7 +157,7 @@ def _counts(pool: _Pool, with_padding: bool) -> Array:
 
 
 def avg_pool2d_vjp(
-    v: Picture,
+    v: Pooled,
     x: Picture,
     kernel: Pair,
     *,
@@ -227,7 +228,7 @@ def _averages(length: int, count: int) -> Array:
     return matrix
 
 
-def adaptive_avg_pool2d(x: Picture, size: Pair) -> Picture:
+def adaptive_avg_pool2d(x: Picture, size: Pair) -> Pooled:
     r"""Return means over a grid of bins whose number is given, whatever the size of x.
 
     .. math:: y = A\, x\, B^\top
@@ -254,7 +255,7 @@ def adaptive_avg_pool2d(x: Picture, size: Pair) -> Picture:
     return (A @ x @ B.T).astype(x.dtype)  # *batch h' w', eq. pool-eq-adaptive
 
 
-def adaptive_avg_pool2d_vjp(v: Picture, x: Picture, size: Pair) -> Picture:
+def adaptive_avg_pool2d_vjp(v: Pooled, x: Picture, size: Pair) -> Picture:
     r"""Return the gradient of :math:`\langle v, \mathrm{adaptive\_avg\_pool2d}(x)\rangle` at x.
 
     Args:
