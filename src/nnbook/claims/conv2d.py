@@ -220,7 +220,7 @@ def toeplitz_exact() -> Identities:
     return found
 
 
-def options(s: int, p: int, g: int) -> dict[str, int]:
+def options(s: int, p: int, g: int) -> Any:
     """Return the options of a convolution of 4 channels into 2."""
     return {"stride": s, "padding": p, "groups": g}
 
@@ -278,8 +278,8 @@ def backward(x: Array, w: Array, bias: Array, s: int, p: int, g: int, seed: int)
     y = conv2d_loops(x, w, bias, **options(s, p, g))
     v = np.random.default_rng(seed).normal(size=y.shape)
     # y is linear in x, in W and in b, each: unit vectors give the derivatives
-    at_x = [np.vdot(v, conv2d_loops(e, w, **options(s, p, g))) for e in units(x.shape)]
-    at_w = [np.vdot(v, conv2d_loops(x, e, **options(s, p, g))) for e in units(w.shape)]
+    at_x = [np.sum(v * conv2d_loops(e, w, **options(s, p, g))) for e in units(x.shape)]
+    at_w = [np.sum(v * conv2d_loops(x, e, **options(s, p, g))) for e in units(w.shape)]
     got = conv2d_vjp(v, x, w, bias, **options(s, p, g))
     return All(
         Close(got[0].ravel(), at_x), Close(got[1].ravel(), at_w), Close(got[2], v.sum(axis=(1, 2)))

@@ -255,6 +255,17 @@ class Conv2d(ConvNd):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        sizes = kernel_size, stride, padding, dilation
-        options = groups, bias, padding_mode, device, dtype
-        super().__init__(2, in_channels, out_channels, *sizes, *options)
+        super().__init__(
+            2,
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )

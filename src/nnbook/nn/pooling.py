@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -60,8 +61,8 @@ def _axes(
     size = [m + 2 * p for m, p in zip(x.shape[-2:], padding, strict=True)]
     check_windows(who, reach, size, " with its padding")
     down, right = (
-        _Axis(m, *rest, ceil_mode)
-        for m, *rest in zip(x.shape[-2:], kernel, stride, padding, dilation, strict=True)
+        _Axis(x.shape[i - 2], kernel[i], stride[i], padding[i], dilation[i], ceil_mode)
+        for i in range(2)
     )
     return down, right
 
@@ -217,8 +218,8 @@ def avg_pool2d(
         check_count(who, "divisor_override", divisor_override)
     down, right = _axes(who, input, (kernel, steps, around, (1, 1)), ceil_mode)
     x = _pad(_wide(input), down, right, 0.0)
-    rows = sum(x[..., down.entries(p), :] for p in range(kernel[0]))  # *batch h' w
-    total = sum(rows[..., right.entries(q)] for q in range(kernel[1]))  # type: ignore[index]
+    rows = reduce(torch.add, [x[..., down.entries(p), :] for p in range(kernel[0])])  # *batch h' w
+    total = reduce(torch.add, [rows[..., right.entries(q)] for q in range(kernel[1])])
     if divisor_override is not None:
         return (total / divisor_override).to(input.dtype)
     counts = [a.with_padding if count_include_pad else a.inside for a in (down, right)]
