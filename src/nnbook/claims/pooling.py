@@ -107,7 +107,7 @@ def average(x: Array, k: int, s: int) -> Outcome:
 @claim(
     "pool-adaptive-bins",
     says=r"The bins $[\lfloor im/s \rfloor, \lceil (i+1)m/s \rceil)$ cover an axis of $m$ entries, "
-    r"none is empty, and neighbours share at most one entry if $s \le m$. If $s$ divides $m$ they "
+    r"none is empty, and neighbours share at most one entry. If $s$ divides $m$ they "
     r"are the windows of average pooling with kernel and stride $m/s$.",
     proof=True,
     given={"m": Size(1, 12), "s": Size(1, 12), "x": Matrix("m", "m")},
@@ -116,7 +116,7 @@ def adaptive(m: int, s: int, x: Array) -> Outcome:
     bins = adaptive_bins(m, s)
     covered = {p for a, b in bins for p in range(a, b)} == set(range(m))
     shared = [b - a for (_, b), (a, _) in pairwise(bins)]
-    fine = all(a < b for a, b in bins) and (s > m or all(0 <= n <= 1 for n in shared))
+    fine = all(a < b for a, b in bins) and all(0 <= n <= 1 for n in shared)
     checks: list[Outcome] = [Holds(covered and fine, f"bins {bins} of {m} entries")]
     if m % s == 0:
         checks.append(Close(adaptive_avg_pool2d(x, s), avg_pool2d(x, m // s)))
