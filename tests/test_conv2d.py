@@ -197,6 +197,18 @@ def test_smaller_dtypes_are_torchs_within_rounding(dtype, tol):
         close(g, w, tol, tol * float(w.detach().abs().max()))
 
 
+def test_autocast_gives_the_dtypes_of_torch():
+    theirs, ours = pair(3, 5, 3, dtype=torch.float32, padding=1)
+    x, v = torch.randn(2, 3, 8, 7), torch.randn(2, 5, 8, 7)
+    found = []
+    for conv in (ours, theirs):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = conv(x.requires_grad_())
+        found.append([y, *torch.autograd.grad(y, (x, *conv.parameters()), v.to(y.dtype))])
+    assert [t.dtype for t in found[0]] == [t.dtype for t in found[1]]
+    close(found[0], found[1], 0.03, 0.3)
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("mode", ["zeros", "circular"])
 def test_the_memory_format_is_that_of_torch(mode, groups):

@@ -60,7 +60,7 @@ class _Rows(torch.autograd.Function):
         x: Tensor, rows: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any
     ) -> Tensor:
         y = torch.matmul(_kernels(weight), rows.mT)  # B o (h' w'), eq. cvt-eq-conv
-        y = y if bias is None else y + bias[:, None]  # eq. cvt-eq-bias
+        y = y if bias is None else y + bias[:, None].to(y.dtype)  # eq. cvt-eq-bias
         size = map(output_size, x.shape[2:], weight.shape[2:], stride, dilation)
         return y.reshape(x.shape[0], weight.shape[0], *size)  # B o h' w'
 
@@ -79,6 +79,7 @@ class _Rows(torch.autograd.Function):
             rows = _rows(x, kernel, *steps)
         at_x = at_weight = at_bias = None
         signal = v.reshape(*v.shape[:2], v.shape[2] * v.shape[3])  # B o (h' w')
+        signal = signal.to(rows.dtype)  # autocast makes the output narrower than the weights
         if ctx.needs_input_grad[0]:
             entries = torch.matmul(signal.mT, _kernels(weight))  # B (h' w') (a b c)
             at_x = _gather(entries, x.shape, v.shape[2:], kernel, *steps)  # eq. cvt-eq-grad-x
