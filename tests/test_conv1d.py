@@ -104,6 +104,11 @@ def test_the_numpy_forms_keep_the_dtype(dtype, rng):
     assert not np.shares_memory(got[0], z)
 
 
+def test_each_gradient_has_the_dtype_of_what_it_belongs_to(rng):
+    z, v, w = rng.normal(size=7), rng.normal(size=7), rng.normal(size=3).astype(np.float32)
+    assert [g.dtype for g in scratch.conv1d_s_vjp(v, z, w)] == [np.float64, np.float32]
+
+
 def test_windows_are_a_view_that_nobody_can_write_to(rng):
     z = rng.normal(size=9)
     seen = scratch.windows(z, 3)
@@ -209,7 +214,11 @@ def test_torch_func_works_on_it():
     close(vmap(grad(loss), (None, 0))(w, xs), torch.stack([grad(loss)(w, x) for x in xs]))
 
 
-def test_only_the_gradients_that_are_wanted_are_computed():
+def test_only_the_gradients_that_are_wanted_are_computed(monkeypatch):
+    def refuse(*args):
+        raise AssertionError("nobody asked for the gradient at the input")
+
+    monkeypatch.setattr(_convolution, "spread", refuse)
     ours = nn.Conv1d(2, 3, 3)
     ours.weight.requires_grad_(False)
     x = torch.randn(2, 2, 8)

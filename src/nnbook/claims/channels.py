@@ -200,7 +200,10 @@ def separable_exact() -> Identities:
 
     C, n, k = sympy.symbols("C n k", positive=True)
     return [
-        (f"{axes} axes", (k**axes * C + C * n) / (k**axes * C * n) - 1 / n - 1 / k**axes)
+        (
+            f"kernel with {axes} of 2 axes",
+            (k**axes * C + C * n) / (k**axes * C * n) - 1 / n - 1 / k**axes,
+        )
         for axes in (1, 2)
     ]
 

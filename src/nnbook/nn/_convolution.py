@@ -53,9 +53,11 @@ def fused_convolution(on: bool = True) -> Iterator[None]:
         Nothing.
 
     Examples:
-        >>> conv = Conv1d(2, 3, 5)
+        >>> import torch
+        >>> from nnbook import nn
+        >>> conv = nn.Conv1d(2, 3, 5)
         >>> x = torch.randn(4, 2, 9)
-        >>> with fused_convolution():
+        >>> with nn.fused_convolution():
         ...     y = conv(x)
         >>> torch.allclose(y, conv(x), atol=1e-6)
         True
@@ -193,12 +195,13 @@ class _Convolve(torch.autograd.Function):
         kernel = weight.shape[2:]
         cols = columns(x, groups, kernel, stride, dilation)  # B g weights positions
         rows = weight.reshape(groups, weight.shape[0] // groups, cols.shape[2])  # g out weights
-        if groups == 1:
-            y = torch.matmul(rows[0], cols[:, 0])  # B out positions, eq. chn-matrix
-        else:
-            y = torch.matmul(rows, cols)  # B g out positions, eq. chn-matrix
         sizes = map(output_size, x.shape[2:], kernel, stride, dilation)
-        y = y.reshape(x.shape[0], weight.shape[0], *sizes)
+        shape = (x.shape[0], weight.shape[0], *sizes)
+        if groups == 1 and bias is not None:  # the sum and the product in one pass
+            batch = rows.expand(x.shape[0], -1, -1)
+            return torch.baddbmm(bias[:, None], batch, cols[:, 0]).reshape(shape)  # eq. chn-matrix
+        y = torch.matmul(rows[0], cols[:, 0]) if groups == 1 else torch.matmul(rows, cols)
+        y = y.reshape(shape)  # B out *positions, eq. chn-matrix
         return y if bias is None else y + bias.reshape(-1, *[1] * len(kernel))
 
     @staticmethod

@@ -44,6 +44,7 @@ class Conv1d(ConvNd):
             numbers.
 
     Examples:
+        >>> import torch
         >>> Conv1d(3, 8, kernel_size=5, padding="same")(torch.zeros(2, 3, 11)).shape
         torch.Size([2, 8, 11])
     """
