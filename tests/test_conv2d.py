@@ -11,6 +11,7 @@ import pytest
 import torch
 from tools import close, numeric_vjp, torch_vjp
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nnbook import nn, scratch
 from nnbook.claims import _conv2d_kernels as kernels
@@ -402,3 +403,45 @@ def test_whole_numbers_are_refused():
         nn.conv2d(torch.ones(1, 3, 3, dtype=torch.int64), torch.ones(1, 1, 2, 2))
     with pytest.raises(TypeError, match="Conv2d: kernel_size"):
         nn.Conv2d(1, 2, 2.5)
+
+
+# costs, as counts: a clock would measure the machine
+
+
+class Counter(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_there_are_three_products_and_the_rows_are_made_once():
+    conv = nn.Conv2d(6, 16, 5)
+    x, v = torch.randn(8, 6, 14, 14, requires_grad=True), torch.randn(8, 16, 10, 10)
+    with Counter() as forward:
+        y = conv(x)
+    with Counter() as backward:
+        torch.autograd.grad(y, (x, *conv.parameters()), v)
+
+    def count(names, word):
+        return sum(word in name for name in names)
+
+    assert count(forward.names, "bmm") + count(forward.names, "aten.mm") == 1, forward.names
+    assert count(backward.names, "bmm") + count(backward.names, "aten.mm") == 2, backward.names
+    assert count(forward.names, "unfold") == 2
+    assert count(backward.names, "unfold") == 0
+    assert count(backward.names, "add_") == 25
+
+
+def test_inside_the_switch_one_kernel_runs():
+    conv, x = nn.Conv2d(6, 16, 5), torch.randn(8, 6, 14, 14)
+    with nn.fused_convolution(), Counter() as forward:
+        conv(x)
+    assert sum("convolution" in name for name in forward.names) == 1
+    assert not [name for name in forward.names if "mm" in name]
+    with Counter() as forward:
+        conv(x)
+    assert not [name for name in forward.names if "convolution" in name]
