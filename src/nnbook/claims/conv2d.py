@@ -33,14 +33,14 @@ SIDES: dict[str, Domain] = {"m": Size(1, 5), "n": Size(1, 5)}
 ODD: dict[str, Domain] = {"half": Size(0, 2), "other": Size(0, 2), "w": Matrix(5, 5)}
 # a picture, kernels and options of a convolution
 GRID: dict[str, Domain] = {
-    "h": Size(3, 6),
-    "v": Size(3, 6),
+    "m": Size(3, 6),
+    "n": Size(3, 6),
     "a": Size(1, 3),
     "b": Size(1, 3),
     "s": Size(1, 3),
     "p": Size(0, 2),
     "g": Size(1, 2),
-    "x": Box(4, "h", "v"),
+    "x": Box(4, "m", "n"),
     "w": Box(2, 4, "a", "b"),
     "bias": Box(2),
 }
