@@ -179,18 +179,20 @@ def test_the_initial_values_are_those_of_torch(case):
 
 
 def functional_form(x, w, b):
-    return _convolution.convolve("conv", x, w, b, (2,), (2,), 2, ((1, 3),))
+    groups = x.shape[-2] // w.shape[1]
+    return _convolution.convolve("conv", x, w, b, (2,), (2,), groups, ((1, 3),))
 
 
-def example():
-    ours = nn.Conv1d(4, 6, 3, groups=2, dtype=torch.float64)
+def example(groups=2):
+    ours = nn.Conv1d(4, 6, 3, groups=groups, dtype=torch.float64)
     x = torch.randn(2, 4, 7, dtype=torch.float64, requires_grad=True)
     return x, ours.weight, ours.bias
 
 
 @TORCH_WARNS
-def test_gradcheck_of_first_and_second_order_and_forward_mode():
-    args = example()
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gradcheck_of_first_and_second_order_and_forward_mode(groups):
+    args = example(groups)
     assert torch.autograd.gradcheck(
         functional_form, args, check_forward_ad=True, check_batched_grad=True
     )
@@ -198,13 +200,20 @@ def test_gradcheck_of_first_and_second_order_and_forward_mode():
 
 
 @TORCH_WARNS
-def test_torch_func_works_on_it():
-    x, w, b = (t.detach() for t in example())
+@pytest.mark.parametrize("groups", [1, 2])
+def test_torch_func_works_on_it(groups):
+    x, w, b = (t.detach() for t in example(groups))
     xs, ws = torch.randn(3, *x.shape, dtype=x.dtype), torch.randn(3, *w.shape, dtype=x.dtype)
     vmap, grad = torch.func.vmap, torch.func.grad
     close(
         vmap(lambda x: functional_form(x, w, b))(xs),
         torch.stack([functional_form(x, w, b) for x in xs]),
+    )
+
+    bs = torch.randn(3, *b.shape, dtype=x.dtype)
+    close(
+        vmap(lambda b: functional_form(x, w, b))(bs),
+        torch.stack([functional_form(x, w, b) for b in bs]),
     )
 
     def loss(w, x):
