@@ -59,8 +59,12 @@ class _Rows(torch.autograd.Function):
     def forward(
         x: Tensor, rows: Tensor, weight: Tensor, bias: Maybe, stride: Any, dilation: Any
     ) -> Tensor:
-        y = torch.matmul(_kernels(weight), rows.mT)  # B o (h' w'), eq. cvt-eq-conv
-        y = y if bias is None else y + bias[:, None].to(y.dtype)  # eq. cvt-eq-bias
+        kernels = _kernels(weight)  # o (a b c)
+        if bias is None:
+            y = torch.matmul(kernels, rows.mT)  # B o (h' w'), eq. cvt-eq-conv
+        else:  # the sum and the product in one pass
+            batch = kernels.expand(rows.shape[0], -1, -1)
+            y = torch.baddbmm(bias[:, None], batch, rows.mT)  # B o (h' w'), eq. cvt-eq-bias
         size = map(output_size, x.shape[2:], weight.shape[2:], stride, dilation)
         return y.reshape(x.shape[0], weight.shape[0], *size)  # B o h' w'
 
