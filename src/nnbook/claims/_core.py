@@ -35,6 +35,12 @@ TOPICS = {
     "rs": "runningstats",
     "gn": "groupnorm",
     "bs": "batchsize",
+    "cvo": "conv1d",
+    "eqv": "equivariance",
+    "chn": "channels",
+    "cvt": "conv2d",
+    "pool": "pooling",
+    "cnn": "cnn",
 }
 
 Check = Callable[..., Outcome]
