@@ -89,6 +89,15 @@ from .linear import (
 from .linear import (
     affine as affine,
 )
+from .residual import (
+    ResidualBlock as ResidualBlock,
+)
+from .residual import (
+    ResidualMLP as ResidualMLP,
+)
+from .residual import (
+    Scale as Scale,
+)
 from .tracing import (
     Edge as Edge,
 )

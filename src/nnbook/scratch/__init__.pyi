@@ -163,3 +163,24 @@ from .linear import (
 from .linear import (
     mm_vjp as mm_vjp,
 )
+from .residual import (
+    Block as Block,
+)
+from .residual import (
+    branch_jacobian as branch_jacobian,
+)
+from .residual import (
+    paths_by_length as paths_by_length,
+)
+from .residual import (
+    residual_block as residual_block,
+)
+from .residual import (
+    residual_block_vjp as residual_block_vjp,
+)
+from .residual import (
+    residual_stack as residual_stack,
+)
+from .residual import (
+    residual_stack_vjp as residual_stack_vjp,
+)
