@@ -30,6 +30,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "res": "residual",
+    "dep": "depth",
 }
 
 Check = Callable[..., Outcome]
