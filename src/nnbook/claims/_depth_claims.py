@@ -17,7 +17,7 @@ RECIPE = (
 @measured(
     "dep-gradients",
     says=r"Untrained networks of 64 blocks: by how many powers of ten the gradient at the input "
-    r"of the first block is larger than that behind the last one, for the block $z + \sigma(\cdot)$ "
+    r"of the first block is larger than that behind the last one; blocks $z + \sigma(\cdot)$, "
     r"drawn by He's rule.",
     band=(10.0, 18.0),
     seeds=SEEDS,
@@ -29,7 +29,7 @@ def gradients(seed: int) -> float:
 
 @measured(
     "dep-gradients-scaled",
-    says=r"The same with every branch divided by the number of blocks.",
+    says=r"As `dep-gradients`, with every branch divided by the number of blocks.",
     band=(-0.2, 0.3),
     seeds=SEEDS,
     unit="powers of ten",
@@ -40,8 +40,8 @@ def gradients_scaled(seed: int) -> float:
 
 @measured(
     "dep-gradients-plain",
-    says=r"The same without skips, 128 layers in a chain, drawn by He's rule: gradients shrink, but "
-    r"not to nothing.",
+    says=r"As `dep-gradients`, without skips: 128 layers in a chain. The gradients neither "
+    r"vanish nor explode.",
     band=(-6.0, 1.0),
     seeds=SEEDS,
     unit="powers of ten",
@@ -105,7 +105,7 @@ def unscaled(seed: int) -> float:
 
 @measured(
     "dep-scaled",
-    says=r"The same with every branch divided by the number of blocks.",
+    says=r"As `dep-residual`, with every branch divided by the number of blocks.",
     band=(0.6, 0.95),
     seeds=SEEDS,
     unit="accuracy",
@@ -116,7 +116,7 @@ def scaled(seed: int) -> float:
 
 @measured(
     "dep-zero",
-    says=r"The same with branches that start at zero and have no activation at their end.",
+    says=r"As `dep-residual`, with branches that start at zero and have no activation at the end.",
     band=(0.5, 0.95),
     seeds=SEEDS,
     unit="accuracy",
@@ -127,8 +127,8 @@ def zeroed(seed: int) -> float:
 
 @measured(
     "dep-normalized",
-    says=r"The same with a layer normalization at the beginning of every branch and before the "
-    r"last map, and no activation at the end of a branch.",
+    says=r"As `dep-residual`, with a layer normalization at the beginning of every branch and "
+    r"before the last map, and no activation at the end of a branch.",
     band=(0.5, 0.95),
     seeds=SEEDS,
     unit="accuracy",

@@ -38,7 +38,7 @@ class Scale(nn.Module):
 
     def forward(self, input: Shaped[Tensor, "*s"]) -> Shaped[Tensor, "*s"]:  # noqa: A002
         """Return factor times the input."""
-        return self.factor * input  # *s, eq. res-block
+        return self.factor * input  # *s, eq. res-eq-block
 
     def extra_repr(self) -> str:
         """Return the factor, for the printed form."""
@@ -108,9 +108,9 @@ class ResidualBlock(Residual):
         if projection is None:
             check_keeps_width("ResidualBlock", n, d, f"give out_features={d} or a projection")
         modules: OrderedDict[str, nn.Module] = OrderedDict()
-        modules["mm2"] = Linear(d, h, True, device, dtype)  # eq. res-branch
+        modules["mm2"] = Linear(d, h, True, device, dtype)  # eq. res-eq-branch
         modules["inner"] = activation()
-        modules["mm1"] = Linear(h, n, True, device, dtype)  # eq. res-branch
+        modules["mm1"] = Linear(h, n, True, device, dtype)  # eq. res-eq-branch
         if outer:
             modules["outer"] = activation()
         if scale != 1:
@@ -198,7 +198,7 @@ class ResidualMLP(Sequential):
             for _ in range(check_count("ResidualMLP", "blocks", blocks, least=0))
         ]
         parts: OrderedDict[str, nn.Module] = OrderedDict()
-        parts["enter"] = Linear(in_features, width, True, device, dtype)  # eq. res-net
+        parts["enter"] = Linear(in_features, width, True, device, dtype)  # eq. res-eq-net
         parts["blocks"] = Sequential(*(block if skip else block.f for block in made))
-        parts["leave"] = Linear(width, out_features, True, device, dtype)  # eq. res-net
+        parts["leave"] = Linear(width, out_features, True, device, dtype)  # eq. res-eq-net
         super().__init__(parts)

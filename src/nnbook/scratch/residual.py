@@ -66,9 +66,9 @@ def residual_block(
         array([ 6., -4.])
     """
     check_keeps_width("residual_block", W1.shape[0], z.shape[-1] if z.ndim else 0, WIDTHS)
-    hidden = activation[0](mm(z, W2, b2))  # *batch h, eq. res-branch
-    branch = (last or activation)[0](mm(hidden, W1, b1))  # *batch d, eq. res-branch
-    return z + scale * branch  # *batch d, eq. res-block
+    hidden = activation[0](mm(z, W2, b2))  # *batch h, eq. res-eq-branch
+    branch = (last or activation)[0](mm(hidden, W1, b1))  # *batch d, eq. res-eq-branch
+    return z + scale * branch  # *batch d, eq. res-eq-block
 
 
 WIDTHS = "give W1 as many rows as z has entries, or add a projection of z with `residual`"
@@ -102,11 +102,11 @@ def residual_block_vjp(
     check_keeps_width("residual_block_vjp", W1.shape[0], z.shape[-1] if z.ndim else 0, WIDTHS)
     inner = mm(z, W2, b2)  # *batch h
     hidden = activation[0](inner)  # *batch h
-    at_outer = (last or activation)[1](scale * v, mm(hidden, W1, b1))  # *batch d, eq. res-vjp
+    at_outer = (last or activation)[1](scale * v, mm(hidden, W1, b1))  # *batch d, eq. res-eq-vjp
     at_hidden, at_W1, at_b1 = mm_vjp(at_outer, hidden, W1, b1)
-    at_inner = activation[1](at_hidden, inner)  # *batch h, eq. res-vjp
+    at_inner = activation[1](at_hidden, inner)  # *batch h, eq. res-eq-vjp
     at_branch, at_W2, at_b2 = mm_vjp(at_inner, z, W2, b2)
-    return v + at_branch, at_W1, at_b1, at_W2, at_b2  # eq. res-vjp
+    return v + at_branch, at_W1, at_b1, at_W2, at_b2  # eq. res-eq-vjp
 
 
 def branch_jacobian(
@@ -138,11 +138,10 @@ def branch_jacobian(
     check_keeps_width("branch_jacobian", W1.shape[0], z.shape[-1] if z.ndim else 0, WIDTHS)
     inner = mm(z, W2, b2)  # *batch h
     outer = mm(activation[0](inner), W1, b1)  # *batch d
-    D2 = activation[1](np.ones_like(inner), inner)[..., None]  # *batch h 1, eq. res-slopes
-    D1 = (last or activation)[1](np.ones_like(outer), outer)[
-        ..., None
-    ]  # *batch d 1, eq. res-slopes
-    return scale * (D1 * (W1 @ (D2 * W2)))  # *batch d d, eq. res-jacobian
+    slopes_2 = activation[1](np.ones_like(inner), inner)  # *batch h, eq. res-eq-slopes
+    slopes_1 = (last or activation)[1](np.ones_like(outer), outer)  # *batch d, eq. res-eq-slopes
+    D1, D2 = slopes_1[..., None], slopes_2[..., None]  # they scale rows, as diagonal matrices do
+    return scale * (D1 * (W1 @ (D2 * W2)))  # *batch d d, eq. res-eq-jacobian
 
 
 def residual_stack(
@@ -167,7 +166,7 @@ def residual_stack(
     """
     for parameters in blocks:
         z = residual_block(z, *parameters, activation=activation, last=last, scale=scale)
-    return z  # *batch d, eq. res-stack
+    return z  # *batch d, eq. res-eq-stack
 
 
 def residual_stack_vjp(
@@ -195,15 +194,16 @@ def residual_stack_vjp(
         The gradient of z, and for each block the gradients of (W1, b1, W2, b2).
     """
     inputs = [z]
-    for parameters in blocks[:-1]:
-        options = {"activation": activation, "last": last, "scale": scale}
-        inputs.append(residual_block(inputs[-1], *parameters, **options))  # type: ignore[arg-type]
+    for parameters in blocks:
+        inputs.append(
+            residual_block(inputs[-1], *parameters, activation=activation, last=last, scale=scale)
+        )
     grads: list[Block] = []
-    for parameters, x in zip(reversed(blocks), reversed(inputs[: len(blocks)]), strict=True):
-        v, *rest = residual_block_vjp(
+    for parameters, x in zip(reversed(blocks), reversed(inputs[:-1]), strict=True):
+        v, at_W1, at_b1, at_W2, at_b2 = residual_block_vjp(
             v, x, *parameters, activation=activation, last=last, scale=scale
-        )  # eq. res-stack-vjp
-        grads.append((rest[0], rest[1], rest[2], rest[3]))
+        )  # eq. res-eq-stack-vjp
+        grads.append((at_W1, at_b1, at_W2, at_b2))
     return v, grads[::-1]
 
 
@@ -236,5 +236,5 @@ def paths_by_length(
     sums = np.zeros((len(jacobians) + 1, *first.shape), first.dtype)
     sums[0] = np.eye(len(first), dtype=first.dtype)
     for at, A in enumerate(jacobians, start=1):
-        sums[1 : at + 1] += A @ sums[:at]  # l d d, eq. res-paths
+        sums[1 : at + 1] += A @ sums[:at]  # l d d, eq. res-eq-paths
     return sums
