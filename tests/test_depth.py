@@ -28,9 +28,9 @@ def test_all_kinds_have_the_same_affine_maps(kind):
 
 def test_the_weights_are_drawn_by_hes_rule():
     model = trained.network("residual", 64, seed=0)
-    inside = torch.cat([p.flatten() for p in model.blocks.parameters() if p.ndim == 2])
+    inside = torch.cat([p.detach().flatten() for p in model.blocks.parameters() if p.ndim == 2])
     assert abs(float(inside.var()) / (2 / 32) - 1) < 0.03
-    assert abs(float(model.enter.weight.var()) / (1 / 784) - 1) < 0.05
+    assert abs(float(model.enter.weight.detach().var()) / (1 / 784) - 1) < 0.05
 
 
 def test_the_kinds_differ_where_they_should():
@@ -66,14 +66,14 @@ def test_sizes_at_the_start_are_those_of_the_states(kind):
 
 def test_pictures_differ_by_seed_and_are_standardized():
     (x, y), (other, _) = trained.pictures(1), trained.pictures(2)
-    assert x.shape == (500, 784)
-    assert y.shape == (500,)
+    assert x.shape == (400, 784)
+    assert y.shape == (400,)
     assert not np.array_equal(x, other)
     assert abs(x.mean()) < 0.05
 
 
 def test_a_run_that_diverges_counts_as_guessing():
-    assert trained.trained("residual", 64, 0.1, 1) == (float(np.log(10)), 0.1)
+    assert trained.trained("residual", 64, 0.03, 1) == (float(np.log(10)), 0.1)
 
 
 def test_training_lowers_the_loss_and_the_rate_is_chosen_on_seed_0():

@@ -291,6 +291,12 @@ def test_zero_init_is_the_identity_bit_for_bit(activation, rng):
     assert block.f.mm2.weight.abs().max() > 0
 
 
+def test_zero_init_asks_the_activation_also_without_gradients_and_on_another_device():
+    with torch.no_grad(), torch.device("meta"):
+        block = nn.ResidualBlock(3, 4, nn.Tanh, zero_init=True)
+    assert {p.device.type for p in block.parameters()} == {"meta"}
+
+
 def test_every_parameter_changes_in_two_steps_from_zero(rng):
     torch.manual_seed(0)
     model = nn.ResidualMLP(4, 3, 6, 3, hidden=5, outer=False, zero_init=True)

@@ -14,7 +14,7 @@ Array = np.ndarray
 WIDTH = 32
 BLOCKS = (2, 4, 8, 16, 32, 64)
 KINDS = ("plain", "residual", "scaled", "zero", "normalized")
-RATES = (0.1, 0.01, 0.001)
+RATES = (0.03, 0.01, 0.001)
 
 
 def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
@@ -58,11 +58,11 @@ def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
 
 @cache
 def pictures(seed: int) -> tuple[Array, Array]:
-    """Return 500 pictures of Fashion-MNIST, other ones for each seed, and their classes."""
+    """Return 400 pictures of Fashion-MNIST, other ones for each seed, and their classes."""
     from nnbook import data
 
     train, _ = data.fashion_mnist("sample")
-    few = train.take(np.random.default_rng(seed).permutation(len(train))[:500])
+    few = train.take(np.random.default_rng(seed).permutation(len(train))[:400])
     return few.standardized(few).reshape(len(few), -1), few.y
 
 

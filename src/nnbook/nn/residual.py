@@ -123,13 +123,19 @@ class ResidualBlock(Residual):
         assert isinstance(self.f, Sequential)
         named = self.f._modules
         if (outer := named.get("outer")) is not None:
-            at = torch.zeros((), requires_grad=True)
-            value = outer(at)
-            (slope,) = torch.autograd.grad(value, at)
             name = type(outer).__name__
-            check_starts_at_zero("ResidualBlock", name, float(value), float(slope))
+            check_starts_at_zero("ResidualBlock", name, *_at_zero(outer))
         for parameter in named["mm1"].parameters():
             nn.init.zeros_(parameter)
+
+
+@torch.enable_grad()
+def _at_zero(activation: nn.Module) -> tuple[float, float]:
+    """Return value and slope of an activation at 0."""
+    at = torch.zeros((), device="cpu", requires_grad=True)
+    value = activation(at)
+    (slope,) = torch.autograd.grad(value, at)
+    return float(value.detach()), float(slope)
 
 
 class ResidualMLP(Sequential):

@@ -102,7 +102,8 @@ def residual_block_vjp(
     check_keeps_width("residual_block_vjp", W1.shape[0], z.shape[-1] if z.ndim else 0, WIDTHS)
     inner = mm(z, W2, b2)  # *batch h
     hidden = activation[0](inner)  # *batch h
-    at_outer = (last or activation)[1](scale * v, mm(hidden, W1, b1))  # *batch d, eq. res-eq-vjp
+    outer = mm(hidden, W1, b1)  # *batch d
+    at_outer = (last or activation)[1](scale * v, outer)  # *batch d, eq. res-eq-vjp
     at_hidden, at_W1, at_b1 = mm_vjp(at_outer, hidden, W1, b1)
     at_inner = activation[1](at_hidden, inner)  # *batch h, eq. res-eq-vjp
     at_branch, at_W2, at_b2 = mm_vjp(at_inner, z, W2, b2)
