@@ -104,7 +104,7 @@ def alike(kind: str, blocks: int, seed: int) -> float:
     enter, chain, *_ = network(kind, blocks, seed)
     with torch.no_grad():
         z = chain(enter(torch.tensor(pictures(seed)[0][:100]))).double()
-    return float(torch.nn.functional.cosine_similarity(z[:-1], z[1:]).mean())
+    return min(1.0, float(torch.nn.functional.cosine_similarity(z[:-1], z[1:]).mean()))
 
 
 @cache
