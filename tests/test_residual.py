@@ -1,10 +1,9 @@
-"""Residual blocks against torch and differences, their Jacobians and paths, and error texts."""
+"""Residual blocks against torch and differences, their Jacobians, and error texts."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -141,23 +140,7 @@ def test_the_dtype_is_kept(dtype, rng):
         got += scratch.residual_block_vjp(v, z, *parameters, scale=c)
         got += [scratch.branch_jacobian(z, *parameters, scale=c)]
         got += [scratch.residual_stack(z, [tuple(parameters)] * 2, scale=c)]
-        got += [scratch.paths_by_length(got[-2])]
         assert {x.dtype for x in got} == {np.dtype(dtype)}
-
-
-@pytest.mark.parametrize(("L", "d"), [(1, 1), (1, 3), (4, 2), (5, 3)])
-def test_paths_are_the_products_over_subsets(L, d, rng):
-    A = rng.normal(size=(L, d, d))
-    sums = scratch.paths_by_length(A)
-    assert sums.shape == (L + 1, d, d)
-    for k in range(L + 1):
-        want = np.zeros((d, d))
-        for chosen in combinations(range(L), k):
-            product = np.eye(d)
-            for at in chosen:
-                product = A[at] @ product
-            want += product
-        close(sums[k], want)
 
 
 # --- torch: the module ----------------------------------------------------------------------------
@@ -361,7 +344,6 @@ block, network = nn.ResidualBlock, nn.ResidualMLP
         (lambda: network(3, 2, 4, -1), r"ResidualMLP: blocks=-1 is too small"),
         (lambda: network(3, 2, 4, 1, outer=False, zero_init=True, skip=False), "for every input"),
         (lambda: network(3, 2, 4, 2)(torch.zeros(5, 4)), r"'enter' \(Linear\).*wants \(\*, 3\)"),
-        (lambda: scratch.paths_by_length([]), r"paths_by_length: jacobians is empty"),
     ],
 )
 def test_an_error_says_what_to_do(make, match):

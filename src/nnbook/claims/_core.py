@@ -31,6 +31,7 @@ TOPICS = {
     "lg": "lngeometry",
     "sf": "scalefree",
     "res": "residual",
+    "pth": "paths",
     "dep": "depth",
 }
 

@@ -1,9 +1,8 @@
-"""Claims of the topic residual: what the identity in I + A guarantees, what it does not, paths."""
+"""Claims of the topic residual: what the identity in I + A guarantees and what it does not."""
 
 from __future__ import annotations
 
-from itertools import combinations
-from math import comb, exp, prod
+from math import exp, prod
 
 import numpy as np
 
@@ -12,11 +11,8 @@ from nnbook.claims.domains import Choice, Scalar, Size, Vector
 from nnbook.claims.residual import MAPS, Array, Identities, stack
 from nnbook.scratch import (
     branch_jacobian,
-    paths_by_length,
-    relu,
     residual_block,
     residual_block_vjp,
-    residual_stack,
     residual_stack_vjp,
 )
 from nnbook.scratch.residual import Block
@@ -165,72 +161,3 @@ def depthfree(d: int, h: int, L: int, K: float, name: str, seed: int) -> Outcome
     back = residual_stack_vjp(v, z, blocks, activation=MAPS[name], scale=1 / L)[0]
     length = np.linalg.norm(back) / np.linalg.norm(v)
     return All(AtMost(1 - K, length), AtMost(length, exp(K)))
-
-
-# --- paths ----------------------------------------------------------------------------------------
-
-
-@claim(
-    "res-paths",
-    says=r"$(I + A_L) \cdots (I + A_1)$ is the sum over the $2^L$ subsets $S$ of the blocks of "
-    r"$\prod_{l \in S} A_l$, the latest block on the left; $\binom{L}{k}$ of the terms have $k$ "
-    r"factors.",
-    proof=True,
-    given={"d": Size(1, 4), "L": Size(1, 6), "seed": Size(0, 999)},
-)
-def paths(d: int, L: int, seed: int) -> Outcome:
-    A = np.random.default_rng(seed).normal(size=(L, d, d)) / d**0.5
-    whole, total, counts = np.eye(d), np.zeros((d, d)), []
-    for jacobian in A:
-        whole = (np.eye(d) + jacobian) @ whole
-    for k in range(L + 1):
-        chosen = list(combinations(range(L), k))
-        counts.append(len(chosen))
-        for places in chosen:
-            product = np.eye(d)
-            for at in places:
-                product = A[at] @ product
-            total += product
-    return All(
-        Close(total, whole, tol=1e-8),
-        Close(paths_by_length(A).sum(axis=0), whole, tol=1e-8),
-        Equal(counts, [comb(L, k) for k in range(L + 1)]),
-        Equal(sum(counts), 2**L),
-    )
-
-
-@exact("res-paths")
-def paths_exact() -> Identities:
-    import sympy as sp
-
-    found = []
-    for L in range(1, 6):
-        A = sp.symbols(f"A1:{L + 1}", commutative=False)
-        whole = sp.S.One
-        for factor in A:
-            whole = (1 + factor) * whole
-        terms = [
-            prod(reversed(chosen), start=sp.S.One)
-            for k in range(L + 1)
-            for chosen in combinations(A, k)
-        ]
-        found.append((f"L = {L}", sp.expand(whole) - sp.Add(*terms)))
-    return found
-
-
-@refutation(
-    "res-unravel",
-    says=r"What holds for Jacobians holds for the maps: two blocks are the sum of their four "
-    r"paths, $z + f_1(z) + f_2(z) + f_2(f_1(z))$, with $f_l(z) = \relu(z + b_l)$.",
-    given={"z": Scalar(-9, 9), "b1": Scalar(-9, 9), "b2": Scalar(-9, 9)},
-    right="res-paths",
-)
-def unravel(z: float, b1: float, b2: float) -> Outcome:
-    def f(x: Array, b: float) -> Array:
-        return relu(x + b)
-
-    one, point = np.ones((1, 1)), np.array([z])
-    # a second ReLU does nothing to what the first one returns
-    blocks = [(one, np.zeros(1), one, np.array([b])) for b in (b1, b2)]
-    four = point + f(point, b1) + f(point, b2) + f(f(point, b1), b2)
-    return Close(residual_stack(point, blocks), four)

@@ -1,7 +1,6 @@
 """Claims of the topic residual: the block, the difference that it learns, and its Jacobian.
 
-What the identity guarantees, paths, and blocks that start at zero have files of their own, which
-this one loads at its end.
+What the identity guarantees, and what not, has a file of its own, which this one loads at its end.
 """
 
 from __future__ import annotations
@@ -289,4 +288,4 @@ def order(A: Array, B: Array) -> Outcome:
     return Close((one + A) @ (one + B), (one + B) @ (one + A))
 
 
-from . import _residual_identity, _residual_zero  # noqa: E402, F401
+from . import _residual_identity  # noqa: E402, F401

@@ -163,14 +163,14 @@ from .linear import (
 from .linear import (
     mm_vjp as mm_vjp,
 )
+from .paths import (
+    paths_by_length as paths_by_length,
+)
 from .residual import (
     Block as Block,
 )
 from .residual import (
     branch_jacobian as branch_jacobian,
-)
-from .residual import (
-    paths_by_length as paths_by_length,
 )
 from .residual import (
     residual_block as residual_block,

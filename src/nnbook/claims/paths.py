@@ -1,14 +1,88 @@
-"""Claims of the topic residual: branches that start at zero."""
+"""Claims of the topic paths: the Jacobian of a stack as a sum, and branches that start at zero."""
 
 from __future__ import annotations
 
+from itertools import combinations
+from math import comb, prod
+
 import numpy as np
 
-from nnbook.claims import All, Close, Equal, Outcome, claim
+from nnbook.claims import All, Close, Equal, Outcome, claim, exact, refutation
 from nnbook.claims.domains import Choice, Scalar, Size
-from nnbook.claims.residual import MAPS, Array, stack
-from nnbook.scratch import identity, residual_block_vjp, residual_stack
+from nnbook.claims.residual import MAPS, Array, Identities, stack
+from nnbook.scratch import identity, paths_by_length, relu, residual_block_vjp, residual_stack
 from nnbook.scratch.residual import Block
+
+# --- paths ----------------------------------------------------------------------------------------
+
+
+@claim(
+    "pth-sum",
+    says=r"$(I + A_L) \cdots (I + A_1)$ is the sum over the $2^L$ subsets $S$ of the blocks of "
+    r"$\prod_{l \in S} A_l$, the latest block on the left; $\binom{L}{k}$ of the terms have $k$ "
+    r"factors.",
+    proof=True,
+    given={"d": Size(1, 4), "L": Size(1, 6), "seed": Size(0, 999)},
+)
+def paths(d: int, L: int, seed: int) -> Outcome:
+    A = np.random.default_rng(seed).normal(size=(L, d, d)) / d**0.5
+    whole, total, counts = np.eye(d), np.zeros((d, d)), []
+    for jacobian in A:
+        whole = (np.eye(d) + jacobian) @ whole
+    for k in range(L + 1):
+        chosen = list(combinations(range(L), k))
+        counts.append(len(chosen))
+        for places in chosen:
+            product = np.eye(d)
+            for at in places:
+                product = A[at] @ product
+            total += product
+    return All(
+        Close(total, whole, tol=1e-8),
+        Close(paths_by_length(A).sum(axis=0), whole, tol=1e-8),
+        Equal(counts, [comb(L, k) for k in range(L + 1)]),
+        Equal(sum(counts), 2**L),
+    )
+
+
+@exact("pth-sum")
+def paths_exact() -> Identities:
+    import sympy as sp
+
+    found = []
+    for L in range(1, 6):
+        A = sp.symbols(f"A1:{L + 1}", commutative=False)
+        whole = sp.S.One
+        for factor in A:
+            whole = (1 + factor) * whole
+        terms = [
+            prod(reversed(chosen), start=sp.S.One)
+            for k in range(L + 1)
+            for chosen in combinations(A, k)
+        ]
+        found.append((f"L = {L}", sp.expand(whole) - sp.Add(*terms)))
+    return found
+
+
+@refutation(
+    "pth-unravel",
+    says=r"What holds for Jacobians holds for the maps: two blocks are the sum of their four "
+    r"paths, $z + f_1(z) + f_2(z) + f_2(f_1(z))$, with $f_l(z) = \relu(z + b_l)$.",
+    given={"z": Scalar(-9, 9), "b1": Scalar(-9, 9), "b2": Scalar(-9, 9)},
+    right="pth-sum",
+)
+def unravel(z: float, b1: float, b2: float) -> Outcome:
+    def f(x: Array, b: float) -> Array:
+        return relu(x + b)
+
+    one, point = np.ones((1, 1)), np.array([z])
+    # a second ReLU does nothing to what the first one returns
+    blocks = [(one, np.zeros(1), one, np.array([b])) for b in (b1, b2)]
+    four = point + f(point, b1) + f(point, b2) + f(f(point, b1), b2)
+    return Close(residual_stack(point, blocks), four)
+
+
+# --- blocks that start at zero ---
 
 
 def zeroed(block: Block) -> Block:
@@ -18,7 +92,7 @@ def zeroed(block: Block) -> Block:
 
 
 @claim(
-    "res-contains",
+    "pth-contains",
     says=r"With $W_1 = 0$, $b_1 = 0$ and $\sigma(0) = 0$ a block is the identity, bit for bit. So "
     r"for every stack of $L$ blocks and every $M > L$ there is a stack of $M$ blocks with the same "
     r"function, wherever the new blocks are put in.",
@@ -52,7 +126,7 @@ def _gradients(d: int, h: int, B: int, seed: int, **options: object) -> list[Arr
 
 
 @claim(
-    "res-stuck",
+    "pth-stuck",
     says=r"With $\relu$ at the end of the branch and $W_1 = 0$, $b_1 = 0$, the gradients of "
     r"$W_1$, $b_1$, $W_2$ and $b_2$ are exactly zero, whatever the loss: gradient descent never "
     r"moves such a block (with the slope 0 at 0, as PyTorch has it).",
@@ -66,7 +140,7 @@ def stuck(d: int, h: int, B: int, seed: int) -> Outcome:
 
 
 @claim(
-    "res-start",
+    "pth-start",
     says=r"Without an activation at the end and with $W_1 = 0$, $b_1 = 0$, the first gradients are "
     r"$\bar W_1 = c \sum v u^\top$ and $\bar b_1 = c \sum v$ with $u = \sigma(W_2 z + b_2)$, and "
     r"those of $W_2$ and $b_2$ are zero: in the first step only the last map moves.",
