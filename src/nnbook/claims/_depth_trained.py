@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,14 +32,14 @@ def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
 
     from nnbook import nn
 
-    options = {
+    options: dict[str, Any] = {
         "plain": {"skip": False},
         "residual": {},
         "scaled": {"scale": 1 / blocks},
         "zero": {"outer": False},
         "normalized": {"outer": False},
     }[kind]
-    model = nn.ResidualMLP(784, 10, WIDTH, blocks, **options)  # type: ignore[arg-type]
+    model: Any = nn.ResidualMLP(784, 10, WIDTH, blocks, **options)
     draw = torch.Generator().manual_seed(seed)
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear):
@@ -52,7 +52,7 @@ def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
     if kind == "normalized":
         around = [nn.Residual(nn.Sequential(nn.LayerNorm(WIDTH), *b.f)) for b in model.blocks]
         last = nn.LayerNorm(WIDTH)
-        return nn.Sequential(model.enter, nn.Sequential(*around), last, model.leave)
+        model = nn.Sequential(model.enter, nn.Sequential(*around), last, model.leave)
     return model
 
 
@@ -77,7 +77,7 @@ def at_start(kind: str, blocks: int, seed: int) -> tuple[Array, Array]:
     import torch
 
     x, y = pictures(seed)
-    enter, chain, *rest = network(kind, blocks, seed)
+    enter, chain, *rest = network(kind, blocks, seed).children()
     states = [enter(torch.tensor(x[:100]))]
     for block in chain:
         states.append(block(states[-1]))
@@ -101,7 +101,7 @@ def alike(kind: str, blocks: int, seed: int) -> float:
     """
     import torch
 
-    enter, chain, *_ = network(kind, blocks, seed)
+    enter, chain, *_ = network(kind, blocks, seed).children()
     with torch.no_grad():
         z = chain(enter(torch.tensor(pictures(seed)[0][:100]))).double()
     return min(1.0, float(torch.nn.functional.cosine_similarity(z[:-1], z[1:]).mean()))

@@ -128,12 +128,12 @@ def network(m: int, d: int, L: int, seed: int) -> Outcome:
     from nnbook import nn
 
     torch.manual_seed(seed)
-    model = nn.ResidualMLP(m, 3, d, L, hidden=2, dtype=torch.float64)
+    model: Any = nn.ResidualMLP(m, 3, d, L, hidden=2, dtype=torch.float64)
     x = torch.randn(5, m, dtype=torch.float64)
-    z = model._modules["enter"](x)  # type: ignore[misc]
-    for block in model._modules["blocks"]:  # type: ignore[union-attr]
+    z = model.enter(x)
+    for block in model.blocks:
         z = z + block.f(z)
-    want = model._modules["leave"](z)  # type: ignore[misc]
+    want = model.leave(z)
     same = Close(model(x).detach().numpy(), want.detach().numpy())
     try:
         nn.ResidualBlock(d, 2, dtype=torch.float64)(x)
