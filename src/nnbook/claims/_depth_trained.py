@@ -32,14 +32,14 @@ def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
 
     from nnbook import nn
 
-    options: dict[str, Any] = {
+    options: dict[str, dict[str, Any]] = {
         "plain": {"skip": False},
         "residual": {},
         "scaled": {"scale": 1 / blocks},
         "zero": {"outer": False},
         "normalized": {"outer": False},
-    }[kind]
-    model: Any = nn.ResidualMLP(784, 10, WIDTH, blocks, **options)
+    }
+    model: Any = nn.ResidualMLP(784, 10, WIDTH, blocks, **options[kind])
     draw = torch.Generator().manual_seed(seed)
     for name, part in model.named_modules():
         if isinstance(part, nn.Linear):
@@ -77,7 +77,8 @@ def at_start(kind: str, blocks: int, seed: int) -> tuple[Array, Array]:
     import torch
 
     x, y = pictures(seed)
-    enter, chain, *rest = network(kind, blocks, seed).children()
+    parts: list[Any] = list(network(kind, blocks, seed).children())
+    enter, chain, *rest = parts
     states = [enter(torch.tensor(x[:100]))]
     for block in chain:
         states.append(block(states[-1]))
