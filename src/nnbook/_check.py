@@ -499,3 +499,29 @@ def check_channel_axis(who: str, shape: Sequence[int], channels: int, n: int) ->
             f"{who}: input of shape {tuple(shape)} must be (B, {channels}, {sizes}) or "
             f"({channels}, {sizes}), with {channels} channels; change in_channels or move the axes."
         )
+
+
+def check_keeps_width(who: str, got: int, wanted: int, do: str) -> None:
+    """Raise ValueError unless a branch returns vectors as long as those that it is added to."""
+    if got != wanted:
+        raise ValueError(
+            f"{who}: the branch returns vectors of length {got} and its input has length {wanted}; "
+            f"to be added both must be equal: {do}."
+        )
+
+
+def check_starts_at_zero(who: str, activation: str, value: float, slope: float) -> None:
+    """Raise ValueError unless a branch that ends in an activation can start at zero and leave it.
+
+    ``value`` and ``slope`` are those of the activation at 0.
+    """
+    if value != 0:
+        raise ValueError(
+            f"{who}: zero_init with {activation} at the end of the branch starts at {value:g} and "
+            "not at 0; give outer=False."
+        )
+    if slope == 0:
+        raise ValueError(
+            f"{who}: zero_init with {activation} at the end of the branch would stay zero for "
+            "ever, because the slope there is 0 and no gradient comes through; give outer=False."
+        )

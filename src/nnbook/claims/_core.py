@@ -41,6 +41,9 @@ TOPICS = {
     "cvt": "conv2d",
     "pool": "pooling",
     "cnn": "cnn",
+    "res": "residual",
+    "pth": "paths",
+    "dep": "depth",
 }
 
 Check = Callable[..., Outcome]

@@ -50,6 +50,9 @@ from .pooling import MaxPool2d as MaxPool2d
 from .pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from .pooling import avg_pool2d as avg_pool2d
 from .pooling import max_pool2d as max_pool2d
+from .residual import ResidualBlock as ResidualBlock
+from .residual import ResidualMLP as ResidualMLP
+from .residual import Scale as Scale
 from .runningstats import fold_batch_norm as fold_batch_norm
 from .tracing import Edge as Edge
 from .tracing import Fork as Fork

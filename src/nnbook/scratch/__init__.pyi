@@ -94,6 +94,7 @@ from .layernorm import ln_s_vjp as ln_s_vjp
 from .linear import mm as mm
 from .linear import mm_parameters as mm_parameters
 from .linear import mm_vjp as mm_vjp
+from .paths import paths_by_length as paths_by_length
 from .pooling import adaptive_avg_pool2d as adaptive_avg_pool2d
 from .pooling import adaptive_avg_pool2d_vjp as adaptive_avg_pool2d_vjp
 from .pooling import adaptive_bins as adaptive_bins
@@ -101,6 +102,12 @@ from .pooling import avg_pool2d as avg_pool2d
 from .pooling import avg_pool2d_vjp as avg_pool2d_vjp
 from .pooling import max_pool2d as max_pool2d
 from .pooling import max_pool2d_vjp as max_pool2d_vjp
+from .residual import Block as Block
+from .residual import branch_jacobian as branch_jacobian
+from .residual import residual_block as residual_block
+from .residual import residual_block_vjp as residual_block_vjp
+from .residual import residual_stack as residual_stack
+from .residual import residual_stack_vjp as residual_stack_vjp
 from .runningstats import batch_norm_eval as batch_norm_eval
 from .runningstats import batch_norm_eval_vjp as batch_norm_eval_vjp
 from .runningstats import fold_batch_norm as fold_batch_norm
