@@ -39,6 +39,7 @@ REGISTRY = registry()
 # the statements of the source that this part treats: how many of each series the audit lists
 AUDIT = {"INT": 14, "MM": 15, "HD": 6, "ACT": 12, "AD": 16, "CMP": 6, "CD": 5, "LN": 15, "TT": 57}
 AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FMT": 3}
+AUDIT |= {"RSB": 2, "DEN": 2}
 OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
 
 

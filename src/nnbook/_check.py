@@ -230,3 +230,12 @@ def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> 
             f"{who}: {name} must be two or more increasing numbers, got {list(map(float, got))}; "
             "sort them and drop those that occur twice."
         )
+
+
+def check_pictures(who: str, shape: Sequence[int], channels: int) -> None:
+    """Raise ValueError unless a shape is that of pictures with so many channels."""
+    if len(shape) != 4 or shape[1] != channels:
+        raise ValueError(
+            f"{who}: input has shape {tuple(shape)} where (n, {channels}, h, w) is wanted; "
+            "add the axes that are missing, or build the module for other channels."
+        )

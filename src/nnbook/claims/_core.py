@@ -30,6 +30,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "rn": "resnet",
+    "dn": "densenet",
 }
 
 Check = Callable[..., Outcome]

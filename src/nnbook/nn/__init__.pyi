@@ -77,6 +77,18 @@ from .composition import (
 from .composition import (
     mlp_parameters as mlp_parameters,
 )
+from .densenet import (
+    DenseBlock as DenseBlock,
+)
+from .densenet import (
+    DenseLayer as DenseLayer,
+)
+from .densenet import (
+    DenseNet as DenseNet,
+)
+from .densenet import (
+    Transition as Transition,
+)
 from .layernorm import (
     LayerNorm as LayerNorm,
 )
@@ -88,6 +100,30 @@ from .linear import (
 )
 from .linear import (
     affine as affine,
+)
+from .resnet import (
+    OrderedBlock as OrderedBlock,
+)
+from .resnet import (
+    PadShortcut as PadShortcut,
+)
+from .resnet import (
+    PostActBlock as PostActBlock,
+)
+from .resnet import (
+    PreActBlock as PreActBlock,
+)
+from .resnet import (
+    ResNet as ResNet,
+)
+from .resnet import (
+    conv1x1 as conv1x1,
+)
+from .resnet import (
+    conv3x3 as conv3x3,
+)
+from .resnet import (
+    zero_branches as zero_branches,
 )
 from .tracing import (
     Edge as Edge,

@@ -130,6 +130,24 @@ from .denselayer import (
 from .denselayer import (
     mm_operations as mm_operations,
 )
+from .densenet import (
+    dense_block as dense_block,
+)
+from .densenet import (
+    dense_block_parameters as dense_block_parameters,
+)
+from .densenet import (
+    dense_block_vjp as dense_block_vjp,
+)
+from .densenet import (
+    dense_channels as dense_channels,
+)
+from .densenet import (
+    dense_connections as dense_connections,
+)
+from .densenet import (
+    densenet_parameters as densenet_parameters,
+)
 from .initial import (
     he_normal as he_normal,
 )
@@ -162,4 +180,16 @@ from .linear import (
 )
 from .linear import (
     mm_vjp as mm_vjp,
+)
+from .resnet import (
+    block_parameters as block_parameters,
+)
+from .resnet import (
+    ordered_block as ordered_block,
+)
+from .resnet import (
+    ordered_block_vjp as ordered_block_vjp,
+)
+from .resnet import (
+    resnet_parameters as resnet_parameters,
 )
