@@ -135,24 +135,16 @@ class DenseBlock(nn.ModuleDict):
 
 def _recomputed(layer: nn.Module, features: list[Tensor]) -> Tensor:
     """Join and call, keeping only the parts; later calls leave the running statistics alone."""
-    norms = [m for m in layer.modules() if isinstance(m, BatchNorm2d)]
-    calls = []
+    seen: list[bool] = []
 
     def join_and_call(*parts: Tensor) -> Tensor:
-        again, tracking = bool(calls), [m.momentum for m in norms]
-        calls.append(True)
-        counts = [
-            None if m.num_batches_tracked is None else m.num_batches_tracked.clone() for m in norms
-        ]
-        for m in norms if again else ():
-            m.momentum = 0.0
+        kept = [b.clone() for b in layer.buffers()] if seen else []
+        seen.append(True)
         try:
             out: Tensor = layer(torch.cat(parts, dim=1))
-        finally:
-            for m, momentum, count in zip(norms, tracking, counts, strict=True):
-                m.momentum = momentum
-                if again and count is not None:
-                    m.num_batches_tracked = count
+        finally:  # the second call is broken off when it has made what is needed
+            for buffer, value in zip(layer.buffers(), kept, strict=False):
+                buffer.data.copy_(value)
         return out
 
     out: Tensor = checkpoint(join_and_call, *features, use_reentrant=False)
