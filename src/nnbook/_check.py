@@ -202,11 +202,11 @@ def check_floating(who: str, name: str, dtype: object, floating: bool) -> None:
         )
 
 
-def check_spread(who: str, name: str, constant: Any) -> None:
+def check_spread(who: str, name: str, constant: Any, what: str = "row") -> None:
     """Raise ValueError if any row is constant, and say which; one flag per row."""
     rows = constant.nonzero() if constant.ndim else ()
     if constant.any():
-        where = f"row {tuple(int(axis[0]) for axis in rows)} of {name}" if rows else name
+        where = f"{what} {tuple(int(axis[0]) for axis in rows)} of {name}" if rows else name
         raise ValueError(
             f"{who}: {where} is constant, its standard deviation is 0 and 0/0 has no value; "
             "give eps > 0 or leave the row out."
@@ -238,4 +238,60 @@ def check_pictures(who: str, shape: Sequence[int], channels: int) -> None:
         raise ValueError(
             f"{who}: input has shape {tuple(shape)} where (n, {channels}, h, w) is wanted; "
             "add the axes that are missing, or build the module for other channels."
+        )
+
+
+def check_channels(who: str, name: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a shape has an axis of samples and one of channels."""
+    if len(shape) < 2:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has {len(shape)} axes; give (n, c, *s), with "
+            "the samples on axis 0 and the channels on axis 1."
+        )
+
+
+def check_axes(who: str, name: str, shape: Sequence[int], allowed: Sequence[int]) -> None:
+    """Raise ValueError unless a shape has one of the allowed numbers of axes."""
+    if len(shape) not in allowed:
+        wanted = " or ".join(f"{n}D" for n in allowed)
+        raise ValueError(
+            f"{who}: expected {wanted} input (got {len(shape)}D input): {name} has shape "
+            f"{tuple(shape)}; give one with {' or '.join(map(str, allowed))} axes."
+        )
+
+
+def check_values(who: str, name: str, shape: Sequence[int], least: int) -> None:
+    """Raise ValueError unless each channel of a shape (n, c, *s) holds enough values."""
+    values = math.prod((*shape[:1], *shape[2:]))
+    if values < least:
+        raise ValueError(
+            f"{who}: expected more than {least - 1} value per channel when training, got "
+            f"{values} in {name} of shape {tuple(shape)}; give a larger batch, or use running "
+            "statistics (eval mode)."
+        )
+
+
+def check_both_or_neither(
+    who: str, given: Mapping[str, object], names: tuple[str, str], *, needed: bool
+) -> None:
+    """Raise ValueError if one of two is None and the other is not, or if both are and needed."""
+    there = [name for name in names if given[name] is not None]
+    if len(there) == 1 or (needed and not there):
+        raise ValueError(
+            f"{who}: got {' and '.join(there) or 'neither'} of {' and '.join(names)}; give both"
+            f"{', or training=True' if needed else ' or neither'}."
+        )
+
+
+def check_foldable(who: str, layer: str, rows: bool, training: bool) -> None:
+    """Raise ValueError unless a layer has one row per channel and its norm is in eval mode."""
+    if not rows:
+        raise ValueError(
+            f"{who}: {layer} has no weight with one row per output channel; give an affine map or "
+            "a convolution that is not transposed."
+        )
+    if training:
+        raise ValueError(
+            f"{who}: the batch normalization is in train mode, where it depends on the batch; "
+            "call eval() on it first."
         )

@@ -53,6 +53,15 @@ from .activations import (
 from .activations import (
     tanh as tanh,
 )
+from .batchnorm import (
+    BatchNorm1d as BatchNorm1d,
+)
+from .batchnorm import (
+    BatchNorm2d as BatchNorm2d,
+)
+from .batchnorm import (
+    batch_norm as batch_norm,
+)
 from .composition import (
     MLP as MLP,
 )
@@ -124,6 +133,9 @@ from .resnet import (
 )
 from .resnet import (
     zero_branches as zero_branches,
+)
+from .runningstats import (
+    fold_batch_norm as fold_batch_norm,
 )
 from .tracing import (
     Edge as Edge,

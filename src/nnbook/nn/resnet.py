@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import BatchNorm2d as BatchNorm2d
 from torch.nn import Conv2d as Conv2d
 
 from nnbook._check import check_addable, check_choice, check_count, check_not_empty, check_pictures
 from nnbook.scratch.resnet import ENDS, ORDERS, SHORTCUTS
 
 from .activations import relu
+from .batchnorm import BatchNorm2d as BatchNorm2d
 from .linear import Linear
 
 Pictures = Float[Tensor, "n c h w"]

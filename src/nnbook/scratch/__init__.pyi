@@ -88,6 +88,18 @@ from .approximation import (
 from .approximation import (
     tent_network as tent_network,
 )
+from .batchnorm import (
+    batch_norm as batch_norm,
+)
+from .batchnorm import (
+    batch_norm_vjp as batch_norm_vjp,
+)
+from .batchnorm import (
+    bn_s as bn_s,
+)
+from .batchnorm import (
+    bn_s_vjp as bn_s_vjp,
+)
 from .composition import (
     Map as Map,
 )
@@ -192,4 +204,16 @@ from .resnet import (
 )
 from .resnet import (
     resnet_parameters as resnet_parameters,
+)
+from .runningstats import (
+    batch_norm_eval as batch_norm_eval,
+)
+from .runningstats import (
+    batch_norm_eval_vjp as batch_norm_eval_vjp,
+)
+from .runningstats import (
+    fold_batch_norm as fold_batch_norm,
+)
+from .runningstats import (
+    running_update as running_update,
 )
