@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from nnbook._check import check_choice, check_count, check_not_empty, check_same_shape
 
+from .batchnorm import bn_s, bn_s_vjp
+
 Rows = Float[np.ndarray, "B c"]
 Matrix = Float[np.ndarray, "h c"]
 
@@ -128,15 +130,8 @@ def _walk(
         if step == "conv":
             x = x @ next(weights).T
         else:
-            x = np.maximum(x, 0) if step == "relu" else _normalize(x, eps)[0]
+            x = np.maximum(x, 0) if step == "relu" else bn_s(x, eps)
     return x, seen
-
-
-def _normalize(x: Rows, eps: float) -> tuple[Rows, Rows]:
-    """Return x, each feature normalized over the rows, and the root it was divided by."""
-    centred = x - x.mean(axis=0)
-    s = np.sqrt((centred**2).mean(axis=0) + np.asarray(eps, x.dtype))
-    return centred / s, s
 
 
 def _walk_back(
@@ -151,8 +146,7 @@ def _walk_back(
         elif step == "relu":
             v = v * (x > 0)
         else:
-            u, s = _normalize(x, eps)
-            v = (v - v.mean(axis=0) - u * (v * u).mean(axis=0)) / s
+            v = bn_s_vjp(v, x, eps)
     return v, grads
 
 

@@ -1,0 +1,224 @@
+"""Claims of the topic resnet about the modules: shapes, counts, branches that start at 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnbook.claims import All, Close, Equal, Holds, Outcome, claim, measured, refutation
+from nnbook.claims.domains import Choice, Domain, Size
+from nnbook.scratch import block_parameters, bn_s, ordered_block, resnet_parameters
+from nnbook.scratch.resnet import ORDERS
+
+if TYPE_CHECKING:
+    from nnbook import nn
+
+SHAPES: dict[str, Domain] = {"p": Size(1, 4), "q": Size(1, 4), "s": Size(1, 3)}
+SHAPES |= {"H": Size(1, 7), "W": Size(1, 7)}
+
+
+@claim(
+    "rn-shapes",
+    says=r"For pictures of $p$ channels and $H \times W$ positions, the branch with $q$ channels "
+    r"and stride $s$ has $q$ channels and $\lceil H/s \rceil \times \lceil W/s \rceil$ positions, "
+    "and so have both shortcuts. Without one, $x$ has the same shape exactly if $p = q$, "
+    r"and $s = 1$ or $H = W = 1$.",
+    proof=True,
+    given=SHAPES,
+    cases=60,
+)
+def shapes(p: int, q: int, s: int, H: int, W: int) -> Outcome:
+    import torch
+
+    from nnbook import nn
+
+    x = torch.zeros(2, p, H, W)
+    with torch.random.fork_rng(devices=[]):
+        branch = nn.conv3x3(q, q)(nn.conv3x3(p, q, s)(x)).shape
+        projected = nn.conv1x1(p, q, s)(x).shape
+        padded = nn.PadShortcut(p, max(p, q), s)(x).shape
+    want = (2, q, -(-H // s), -(-W // s))
+    same = p == q and (s == 1 or H == W == 1)
+    return All(
+        Equal(tuple(branch), want),
+        Equal(tuple(projected), want),
+        Equal(tuple(padded), (2, max(p, q), *want[2:])),
+        Equal(tuple(branch) == tuple(x.shape), same),
+    )
+
+
+@refutation(
+    "rn-add-source",
+    says=r"If $x + F(x)$ can be computed without an error, then $x$ and $F(x)$ have one shape.",
+    given=SHAPES,
+    right="rn-shapes",
+)
+def add_source(p: int, q: int, s: int, H: int, W: int) -> Outcome:
+    x, F = np.zeros((2, p, H, W)), np.zeros((2, q, -(-H // s), -(-W // s)))
+    try:
+        total = x + F
+    except ValueError:
+        return Holds(True)
+    return Holds(
+        x.shape == F.shape, f"{x.shape} and {F.shape} were added, which gave {total.shape}"
+    )
+
+
+@claim(
+    "rn-count",
+    says=r"A block of the original order from $p$ to $q$ channels has $9pq + 9q^2 + 4q$ "
+    r"parameters, and $pq + 2q$ more with a projection; `block_parameters` and "
+    "`resnet_parameters` count every order as the modules do.",
+    proof=True,
+    given={
+        **SHAPES,
+        "n": Size(1, 2),
+        "order": Choice(*ORDERS),
+        "shortcut": Choice("A", "B"),
+        "skip": Choice(True, False),
+    },
+    cases=40,
+)
+def count(p: int, q: int, s: int, n: int, order: str, shortcut: str, skip: bool) -> Outcome:
+    import torch
+
+    from nnbook import nn
+
+    q = max(p, q)  # shortcut A adds channels only
+    with torch.random.fork_rng(devices=[]):
+        block = nn.OrderedBlock(p, q, s, order=order, shortcut=shortcut, skip=skip)
+        net = nn.ResNet(n, (p, q), 2, 3, order, shortcut=shortcut, skip=skip)
+    sizes = [sum(w.numel() for w in m.parameters()) for m in (block, net)]
+    by_hand = 9 * p * q + 9 * q * q + 4 * q + (p * q + 2 * q if p != q or s > 1 else 0)
+    return All(
+        Equal(sizes[0], block_parameters(p, q, order, stride=s, shortcut=shortcut, skip=skip)),
+        Equal(sizes[1], resnet_parameters(n, (p, q), 2, 3, order, shortcut=shortcut, skip=skip)),
+        Equal(block_parameters(p, q, stride=s), by_hand),
+    )
+
+
+def random_block(order: str, channels: int, seed: int) -> nn.OrderedBlock:
+    """Return a block with random scales, in float64."""
+    import torch
+
+    from nnbook import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        kinds = {"original": nn.PostActBlock, "full pre-activation": nn.PreActBlock}
+        if order in kinds:
+            block: nn.OrderedBlock = kinds[order](channels, channels)
+        else:
+            block = nn.OrderedBlock(channels, channels, order=order)
+        for name, weight in block.named_parameters():
+            if name.endswith("weight") and name.startswith("bn"):
+                torch.nn.init.uniform_(weight, 0.5, 2)
+    return block.double()
+
+
+ZERO = ("original", "relu-only pre-activation", "full pre-activation", "normalized last")
+
+
+@claim(
+    "rn-zero",
+    says=r"With $\gamma = \beta = 0$ in the last $\BN$ of the branch the block is the identity, "
+    r"in train and in eval mode, and in the original order it is $\relu$.",
+    proof=True,
+    given={"order": Choice(*ZERO), "c": Size(1, 4), "seed": Size(0, 999)},
+    cases=40,
+)
+def zero(order: str, c: int, seed: int) -> Outcome:
+    import torch
+
+    block = random_block(order, c, seed)
+    torch.nn.init.zeros_(block.bn2.weight)
+    x = torch.tensor(np.random.default_rng(seed).normal(size=(3, c, 4, 5)))
+    want = x.clamp(min=0) if order == "original" else x
+    with torch.no_grad():
+        outputs = [block(x), block.eval()(x)]
+    return All(*(Equal(y.numpy(), want.numpy()) for y in outputs))
+
+
+def gradients(block: nn.OrderedBlock, seed: int) -> dict[str, float]:
+    """Return the largest entry of the gradient of each parameter, for a random loss."""
+    import torch
+
+    rng = np.random.default_rng(seed)
+    x, v = (torch.tensor(a) for a in rng.normal(size=(2, 4, block.inputs, 4, 5)))
+    block(x).backward(v)
+    grads = {name: p.grad for name, p in block.named_parameters()}
+    return {name: 0.0 if g is None else float(g.abs().max()) for name, g in grads.items()}
+
+
+@claim(
+    "rn-dead",
+    says=r"In the full pre-activation block, $\gamma = \beta = 0$ in the second $\BN$ (with "
+    r"$\relu'(0) = 0$) makes the gradients of all its parameters 0: it never learns. With the "
+    r"second convolution set to 0 instead, that convolution learns; so does the last $\gamma$ "
+    "in the original order.",
+    proof=True,
+    given={"c": Size(1, 4), "seed": Size(0, 999)},
+    cases=30,
+)
+def dead(c: int, seed: int) -> Outcome:
+    import torch
+
+    from nnbook import nn
+
+    stuck, pre, post = (
+        random_block(order, c, seed)
+        for order in ("full pre-activation", "full pre-activation", "original")
+    )
+    torch.nn.init.zeros_(stuck.bn2.weight)
+    nn.zero_branches(pre)
+    nn.zero_branches(post)
+    never = gradients(stuck, seed)
+    learns = gradients(pre, seed)["conv2.weight"], gradients(post, seed)["bn2.weight"]
+    return All(
+        Equal(max(never.values()), 0.0), Holds(min(learns) > 0, f"largest gradients {learns}")
+    )
+
+
+def growth(seed: int, blocks: int = 16, rows: int = 64, width: int = 64) -> list[float]:
+    """Return the mean square of the features after each full pre-activation block."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, width))
+    sizes = [float((x**2).mean())]
+    for _ in range(blocks):
+        W, U = rng.normal(size=(2, width, width)) * np.sqrt(2 / width)
+        x = ordered_block(x, W, U, "full pre-activation", eps=0.0)
+        sizes.append(float((x**2).mean()))
+    return sizes
+
+
+@measured(
+    "rn-growth",
+    says=r"With He's initial weights each full pre-activation block adds 1 to the expected mean "
+    "square of the features. The number is what one of 16 blocks adds on average, for one draw of "
+    "the weights.",
+    band=(0.85, 1.15),
+    seeds=range(8),
+    unit="added per block",
+)
+def added(seed: int) -> float:
+    sizes = growth(seed)
+    return (sizes[-1] - sizes[0]) / (len(sizes) - 1)
+
+
+@claim(
+    "rn-variance",
+    says=r"Let $W$ and $-W$ have one distribution, and let the entries of $U$ be uncorrelated, "
+    r"independent of $W$, of mean 0 and variance $2/h$. Then one full pre-activation block with "
+    r"$\varepsilon = 0$ adds exactly 1 to the expected mean square of the features, provided that "
+    "no feature is constant where it is normalized.",
+    proof=True,
+    given={"n": Size(3, 6), "c": Size(1, 4), "h": Size(1, 4), "seed": Size(0, 999)},
+)
+def variance(n: int, c: int, h: int, seed: int) -> Outcome:
+    # given W, E_U |F(x)|^2 per number is 2/h |a|^2, and E_U <x, F(x)> = 0: U is averaged by hand
+    rng = np.random.default_rng(seed)
+    x, W = rng.normal(size=(n, c)), rng.normal(size=(h, c))
+    seen = np.maximum(bn_s(x), 0)
+    inner = [np.maximum(bn_s(seen @ (sign * W).T), 0) for sign in (1, -1)]
+    return Close(np.mean([2 / h * (a**2).sum(axis=1).mean() for a in inner]), 1.0)
