@@ -74,9 +74,9 @@ def add_source(p: int, q: int, s: int, H: int, W: int) -> Outcome:
     given={
         **SHAPES,
         "n": Size(1, 2),
-        "order": Choice(*ORDERS),
-        "shortcut": Choice("A", "B"),
-        "skip": Choice(True, False),
+        "order": Choice(tuple(ORDERS)),
+        "shortcut": Choice(("A", "B")),
+        "skip": Choice((True, False)),
     },
     cases=40,
 )
@@ -125,7 +125,7 @@ ZERO = ("original", "relu-only pre-activation", "full pre-activation", "normaliz
     says=r"With $\gamma = \beta = 0$ in the last $\BN$ of the branch the block is the identity, "
     r"in train and in eval mode, and in the original order it is $\relu$.",
     proof=True,
-    given={"order": Choice(*ZERO), "c": Size(1, 4), "seed": Size(0, 999)},
+    given={"order": Choice(ZERO), "c": Size(1, 4), "seed": Size(0, 999)},
     cases=40,
 )
 def zero(order: str, c: int, seed: int) -> Outcome:

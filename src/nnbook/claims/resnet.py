@@ -60,7 +60,7 @@ def written(order: str, x: Array, W: Array, U: Array) -> Array:
     says=r"The steps that `nnbook.scratch.ordered_block` takes are those of the formulas of the "
     r"table, for all six orders; the original block is "
     r"$\relu(x + \BN(U \relu(\BN(W x))))$.",
-    given={**BLOCK, "order": Choice(*ORDERS)},
+    given={**BLOCK, "order": Choice(tuple(ORDERS))},
     cases=200,
 )
 def orders(x: Array, W: Array, U: Array, order: str) -> Outcome:
@@ -84,7 +84,7 @@ def differ() -> Outcome:
     "rn-source",
     says=r"$\BN(\relu(U \BN(\relu(W x)))) + x$ is the residual block with batch normalization of "
     "the literature: it agrees with one of the five published orders.",
-    given=BLOCK,
+    given={**BLOCK, "n": Size(2, 3), "c": Size(1, 2), "h": Size(1, 2)},
     right="rn-orders",
 )
 def source(x: Array, W: Array, U: Array) -> Outcome:
@@ -101,7 +101,7 @@ def source(x: Array, W: Array, U: Array) -> Outcome:
     proof=True,
     given={
         **BLOCK,
-        "order": Choice("original", "relu-only pre-activation", "normalized last"),
+        "order": Choice(("original", "relu-only pre-activation", "normalized last")),
     },
 )
 def mean(x: Array, W: Array, U: Array, order: str) -> Outcome:

@@ -65,7 +65,7 @@ class DenseLayer(nn.Module):
     def forward(self, x: Pictures) -> Pictures:
         """Normalize, cut off, convolve; with a bottleneck, twice."""
         check_pictures("DenseLayer", tuple(x.shape), self.inputs)
-        new: Tensor = self.conv1(relu(self.norm1(x)))  # n k h w, eq. dn-layer
+        new: Tensor = self.conv1(relu(self.norm1(x)))  # n k h w, eq. dn-eq-layer
         if self.bottleneck is not None:
             new = self.conv2(relu(self.norm2(new)))  # n k h w, eq. dn-bottleneck
         return new
@@ -128,9 +128,9 @@ class DenseBlock(nn.ModuleDict):
             if self.memory_efficient and torch.is_grad_enabled():
                 new = _recomputed(layer, features)
             else:
-                new = layer(torch.cat(features, dim=1))  # n k h w, eq. dn-block
+                new = layer(torch.cat(features, dim=1))  # n k h w, eq. dn-eq-block
             features.append(new)
-        return torch.cat(features, dim=1)  # n c h w, eq. dn-block
+        return torch.cat(features, dim=1)  # n c h w, eq. dn-eq-block
 
 
 def _recomputed(layer: nn.Module, features: list[Tensor]) -> Tensor:

@@ -42,8 +42,8 @@ def dense_block(x: Array, weights: Weights) -> Array:
     """
     for W in weights:
         check_last_axis("dense_block", "W", W.shape, x.shape[-1], "features before it")
-        new = np.maximum(x @ W.T, 0)  # *batch k, eq. dn-layer-source
-        x = np.concatenate([x, new], axis=-1)  # *batch c, eq. dn-block
+        new = np.maximum(x @ W.T, 0)  # *batch k, eq. dn-eq-source
+        x = np.concatenate([x, new], axis=-1)  # *batch c, eq. dn-eq-block
     return x
 
 
@@ -86,7 +86,7 @@ def dense_connections(layers: int) -> int:
     [1, 3, 15]
     """
     check_count("dense_connections", "layers", layers, 0)
-    return layers * (layers + 1) // 2  # eq. dn-connections
+    return layers * (layers + 1) // 2  # eq. dn-eq-connections
 
 
 def dense_channels(inputs: int, growth: int, layers: int) -> int:
@@ -125,9 +125,9 @@ def dense_block_parameters(
     c = dense_channels(inputs, growth, layers)  # checks
     pairs = layers * (inputs + c - growth) // 2  # the sum of the channels that the layers read
     if bottleneck is None:
-        return (2 + 9 * growth) * pairs  # eq. dn-count
+        return (2 + 9 * growth) * pairs  # eq. dn-eq-count
     inside = check_count("dense_block_parameters", "bottleneck", bottleneck) * growth
-    return (2 + inside) * pairs + layers * inside * (2 + 9 * growth)  # eq. dn-count-b
+    return (2 + inside) * pairs + layers * inside * (2 + 9 * growth)  # eq. dn-eq-count-b
 
 
 def densenet_parameters(

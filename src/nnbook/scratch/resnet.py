@@ -196,7 +196,7 @@ def block_parameters(
             total += 2 * channels
     if skip and shortcut == "B" and (stride > 1 or inputs != outputs):
         total += inputs * outputs + (2 * outputs if branch[-1] != "conv" else 0)
-    return total  # eq. rn-count
+    return total  # eq. rn-eq-count
 
 
 def resnet_parameters(
