@@ -82,21 +82,23 @@ def differ() -> Outcome:
 
 @refutation(
     "rn-source",
-    says=r"$\operatorname{BN}(\relu(U \operatorname{BN}(\relu(W x)))) + x$ is the residual block with batch normalization of "
-    "the literature: it agrees with one of the five published orders.",
+    says=r"$\operatorname{BN}(\relu(U \operatorname{BN}(\relu(W x)))) + x$ is the residual block "
+    "with batch normalization of "
+    "the literature: up to a fifth it agrees with one of the five published orders.",
     given={**BLOCK, "n": Size(2, 3), "c": Size(1, 2), "h": Size(1, 2)},
     right="rn-orders",
 )
 def source(x: Array, W: Array, U: Array) -> Outcome:
     got = ordered_block(x, W, U, "normalized last")
-    outcomes = [Close(got, ordered_block(x, W, U, order)) for order in PUBLISHED]
+    outcomes = [Close(got, ordered_block(x, W, U, order), 0.2) for order in PUBLISHED]
     return min(outcomes, key=lambda outcome: outcome.error)
 
 
 @claim(
     "rn-mean",
-    says=r"Where the branch ends in $\operatorname{BN}$ with $\gamma = 1$, $\beta = 0$, each feature of the "
-    r"branch has mean 0 over the batch and a variance of at most 1. So it has both signs or is 0, "
+    says=r"Where the branch ends in $\operatorname{BN}$ with $\gamma = 1$, $\beta = 0$, each "
+    r"feature of the branch has mean 0 over the batch and a variance of at most 1. So it has "
+    "both signs or is 0, "
     "and the mean of the features of $x$ is not changed by the addition.",
     proof=True,
     given={
@@ -106,7 +108,8 @@ def source(x: Array, W: Array, U: Array) -> Outcome:
 )
 def mean(x: Array, W: Array, U: Array, order: str) -> Outcome:
     F = BRANCHES[order](x, W, U)
-    signs = (F.min(axis=0) < 0) == (F.max(axis=0) > 0)
+    low, high = F.min(axis=0), F.max(axis=0)
+    signs = ((low < 0) | (high < 1e-9)) & ((high > 0) | (low > -1e-9))
     return All(
         Close(F.mean(axis=0), np.zeros(x.shape[1])),
         AtMost(F.var(axis=0), 1.0),
