@@ -41,6 +41,7 @@ AUDIT = {"INT": 14, "MM": 15, "HD": 6, "ACT": 12, "AD": 16, "CMP": 6, "CD": 5, "
 AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FMT": 3}
 AUDIT |= {"RSB": 2, "DEN": 2}
 OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
+OTHERS |= {"NRM-01", "NRM-02", "NRM-X1", "NRM-X2", "NRM-X3", "PRC-08"}
 
 
 @pytest.mark.parametrize("label", REGISTRY)

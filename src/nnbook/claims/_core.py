@@ -30,6 +30,8 @@ TOPICS = {
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",
+    "bn": "batchnorm",
+    "rs": "runningstats",
     "rn": "resnet",
     "dn": "densenet",
 }

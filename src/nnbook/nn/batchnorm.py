@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from inspect import signature
 from typing import Any
 
 import torch
@@ -90,8 +89,11 @@ class _BatchNorm(torch.autograd.Function):
         return outputs, tuple(t.dim() - 2 for t in outputs)
 
 
-# torch looks the signature up at every call
-_BatchNorm.forward.__signature__ = signature(_BatchNorm.forward)  # type: ignore[attr-defined]
+def _apply(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Call `_BatchNorm`; where no transform is at work, without torch's look at its signature."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _BatchNorm.apply(*args)  # type: ignore[no-untyped-call]
+    return super(torch.autograd.Function, _BatchNorm).apply(*args)  # type: ignore[no-untyped-call]
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -131,6 +133,13 @@ def _affine_(centred: Tensor, scale: Tensor, bias: Maybe) -> Tensor:
     return centred.mul_(scale).add_(bias)  # two passes, each faster than half of the other
 
 
+def _like(v: Tensor, x: Tensor) -> Tensor:
+    """Return v in the memory format of x, so that the gradient has it, too."""
+    if v.stride() == x.stride():
+        return v
+    return v.contiguous() if x.is_contiguous() else v.movedim(-1, 1).contiguous().movedim(1, -1)
+
+
 def _jacobian(q: Tensor, u: Tensor, rstd: Tensor) -> Tensor:
     """Return the Jacobian of bn_s times q: in each channel, q less its parts along 1 and u."""
     return (q - _mean(q) - u * _mean(q * u)) * rstd  # n *s c, eq. bn-vjp
@@ -147,7 +156,7 @@ def _pull_traced(
 
 def _pull(v: Tensor, centred: Tensor, rstd: Tensor, weight: Maybe) -> tuple[Tensor, Maybe, Tensor]:
     """Do what `_pull_traced` does in fewer passes: the two sums serve twice, gamma comes last."""
-    n = _count(centred)
+    n, v = _count(centred), _like(v, centred)
     grad_bias = _sum(v)  # c
     grad_weight = _sum(v * centred).mul_(rstd)  # c
     grad_x = torch.sub(v, grad_bias, alpha=1 / n)  # n *s c
@@ -208,10 +217,10 @@ def batch_norm(
     x = _wide(input) if input.dim() == 2 else _wide(input).movedim(1, -1)  # n *s c
     gamma, beta = (None if t is None else _wide(t) for t in (weight, bias))
     if training:
-        y, mu, squares = _BatchNorm.apply(x, gamma, beta, eps)  # type: ignore[no-untyped-call]
+        y, mu, squares = _apply(x, gamma, beta, eps)
         if running_mean is not None and running_var is not None and x.numel() > 0:
             _update(running_mean, mu, momentum)  # c, eq. bn-running
-            _update(running_var, squares, momentum, 1 / (_count(x) - 1))  # c, eq. bn-running
+            _update(running_var, squares / (_count(x) - 1), momentum)  # c, eq. bn-running
     else:
         assert running_mean is not None
         assert running_var is not None
@@ -242,12 +251,11 @@ def _check(
         check_values(who, "input", shape, least=2)
 
 
-def _update(running: Tensor, batch: Tensor, momentum: float, factor: float = 1.0) -> None:
-    """Move running statistics towards factor times those of a batch, in place."""
-    new = running if running.dtype == batch.dtype else running.to(batch.dtype)
-    new = new.mul_(1 - momentum).add_(batch, alpha=momentum * factor)
-    if new is not running:
-        running.copy_(new)
+def _update(running: Tensor, batch: Tensor, momentum: float) -> None:
+    if running.dtype == batch.dtype:
+        running.lerp_(batch, momentum)
+    else:
+        running.copy_(running.to(batch.dtype).lerp_(batch, momentum))
 
 
 def _wide(t: Tensor) -> Tensor:

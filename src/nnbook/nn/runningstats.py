@@ -62,8 +62,8 @@ def fold_batch_norm(layer: Layer, norm: Norm) -> Layer:
         d = (s2 + norm.eps).rsqrt()  # c
         d = d if norm.weight is None else norm.weight * d  # c, eq. rs-fold-scale
         b = (-m if bias is None else bias - m) * d  # c
-        b = b if norm.bias is None else norm.bias + b  # c, eq. rs-fold
-        W = d.reshape(-1, *(1,) * (W.dim() - 1)) * W  # c *k, eq. rs-fold
+        b = b if norm.bias is None else norm.bias + b  # c, eq. rs-folded
+        W = d.reshape(-1, *(1,) * (W.dim() - 1)) * W  # c *k, eq. rs-folded
     folded.weight = nn.Parameter(W.to(weight.dtype), weight.requires_grad)
     folded.bias = nn.Parameter(b.to(weight.dtype), weight.requires_grad)
     return folded

@@ -58,7 +58,7 @@ def running_update(
     check_range(who, "momentum", alpha, 0.0, 1.0, ends="[]")
     wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     axes = (0, *range(2, x.ndim))
-    batch_mean, batch_var = wide.mean(axis=axes), wide.var(axis=axes, ddof=1)  # c, eq. rs-unbiased
+    batch_mean, batch_var = wide.mean(axis=axes), wide.var(axis=axes, ddof=1)  # c, eq. rs-kept
     return (
         ((1 - alpha) * mean + alpha * batch_mean).astype(mean.dtype),  # c, eq. rs-update
         ((1 - alpha) * var + alpha * batch_var).astype(var.dtype),  # c, eq. rs-update
@@ -224,6 +224,6 @@ def fold_batch_norm(
             check_same_shape(who, name, value.shape, W.shape[:1])
     d = _scale(who, var, gamma, eps)  # c, eq. rs-fold-scale
     shift = d * ((0 if b is None else b) - mean)  # c
-    folded = d.reshape(-1, *(1,) * (W.ndim - 1)) * W  # c *k, eq. rs-fold
-    bias = shift if beta is None else beta + shift  # c, eq. rs-fold
+    folded = d.reshape(-1, *(1,) * (W.ndim - 1)) * W  # c *k, eq. rs-folded
+    bias = shift if beta is None else beta + shift  # c, eq. rs-folded
     return folded.astype(W.dtype), bias.astype(W.dtype)
