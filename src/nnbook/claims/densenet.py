@@ -178,13 +178,27 @@ def singular_exact() -> list[tuple[str, object]]:
 )
 def direct(a: int, b: int, x: Array, seed: int, l: int) -> Outcome:  # noqa: E741
     weights = random_weights(a, b, 3, seed)
+    v = np.random.default_rng(seed + 1).normal(size=a + 3 * b)
+    got, want = dense_block_vjp(v, x, weights)[0], by_parts(v, x, weights)
+    size = 1 + np.abs(want).max()
     start, end = (0, a) if l == 0 else (a + b * (l - 1), a + b * l)
     for W in weights[l:]:
         W[:, start:end] = 0
-    v = np.random.default_rng(seed + 1).normal(size=a + 3 * b)
-    out = dense_block(x, weights)
-    at_start, _ = dense_block_vjp(v[: a + 3 * b], out[:end], weights[l:])
-    return Equal(at_start[start:], v[start:end])
+    alone, _ = dense_block_vjp(v, dense_block(x, weights)[:end], weights[l:])
+    return All(Close(got / size, want / size), Equal(alone[start:], v[start:end]))
+
+
+def by_parts(v: Array, x: Array, weights: list[Array]) -> Array:
+    """Return the gradient at the input of a block, one term for each direct connection."""
+    out, k = dense_block(x, weights), len(weights[0])
+    ends = [len(x) + k * i for i in range(len(weights) + 1)]
+    parts = [slice(0, ends[0]), *(slice(e - k, e) for e in ends[1:])]
+    at: list[Array] = [v[part] for part in parts]
+    for i in range(len(weights), 0, -1):
+        arrived = at[i] * (out[parts[i]] > 0)
+        for j in range(i):
+            at[j] = at[j] + weights[i - 1][:, parts[j]].T @ arrived
+    return at[0]
 
 
 @claim(
