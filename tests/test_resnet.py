@@ -228,6 +228,22 @@ def test_first_and_second_derivatives(order):
     assert torch.autograd.gradgradcheck(block, (x,))
 
 
+@pytest.mark.parametrize("kind", [nn.PostActBlock, nn.PreActBlock])
+def test_gradients_of_each_sample_by_torch_func(kind):
+    block = randomized(kind(2, 3, 2)).eval()
+    x, v = torch.randn(4, 2, 4, 5, dtype=torch.float64), torch.randn(4, 3, 2, 3).double()
+
+    def loss(parameters, one, cotangent):
+        out = torch.func.functional_call(block, parameters, (one[None],))
+        return (out[0] * cotangent).sum()
+
+    parameters = {k: p.detach() for k, p in block.named_parameters()}
+    got = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))(parameters, x, v)
+    for i in range(4):
+        want = torch.autograd.grad(block(x[i : i + 1]), list(block.parameters()), v[i : i + 1])
+        close([got[k][i] for k in parameters], list(want))
+
+
 def test_a_block_can_be_copied_and_pickled():
     block = randomized(nn.PreActBlock(2, 3, 2)).eval()
     x = torch.randn(2, 2, 4, 4, dtype=torch.float64)
