@@ -314,9 +314,10 @@ def test_counts_are_those_of_the_modules(order, kind, skip):
         block = nn.OrderedBlock(p, q, stride, order=order, shortcut=kind, skip=skip)
         want = scratch.block_parameters(p, q, order, stride=stride, shortcut=kind, skip=skip)
         assert sum(w.numel() for w in block.parameters()) == want
-    net = nn.ResNet(2, (2, 3, 5), 3, 7, order, shortcut=kind, skip=skip)
-    want = scratch.resnet_parameters(2, (2, 3, 5), 3, 7, order, shortcut=kind, skip=skip)
-    assert sum(w.numel() for w in net.parameters()) == want
+    for widths in ((2, 3, 5), (3, 3)):  # the second one: a projection for the stride alone
+        net = nn.ResNet(2, widths, 3, 7, order, shortcut=kind, skip=skip)
+        want = scratch.resnet_parameters(2, widths, 3, 7, order, shortcut=kind, skip=skip)
+        assert sum(w.numel() for w in net.parameters()) == want
 
 
 def test_initial_weights_are_hes():
