@@ -132,7 +132,7 @@ def zero(order: str, c: int, seed: int) -> Outcome:
     import torch
 
     block = random_block(order, c, seed)
-    torch.nn.init.zeros_(block.bn2.weight)
+    block.bn2.load_state_dict({**block.bn2.state_dict(), "weight": torch.zeros(c)})
     x = torch.tensor(np.random.default_rng(seed).normal(size=(3, c, 4, 5)))
     want = x.clamp(min=0) if order == "original" else x
     with torch.no_grad():
@@ -171,7 +171,7 @@ def dead(c: int, seed: int) -> Outcome:
         random_block(order, c, seed)
         for order in ("full pre-activation", "full pre-activation", "original")
     )
-    torch.nn.init.zeros_(stuck.bn2.weight)
+    stuck.bn2.load_state_dict({**stuck.bn2.state_dict(), "weight": torch.zeros(c)})
     nn.zero_branches(pre)
     nn.zero_branches(post)
     never = gradients(stuck, seed)

@@ -94,7 +94,7 @@ def gradient_norms(order: str, skip: bool, seed: int, blocks: int = BLOCKS) -> t
     loss.backward()
     for hook in hooks:
         hook.remove()
-    return tuple(float(torch.linalg.vector_norm(z.grad)) for z in seen)  # type: ignore[arg-type]
+    return tuple(float(torch.linalg.vector_norm(z.grad)) for z in seen)
 
 
 @measured(

@@ -52,7 +52,7 @@ PUBLISHED = [name for name in ORDERS if name != "normalized last"]
 def written(order: str, x: Array, W: Array, U: Array) -> Array:
     """Return the block of an order by its formula."""
     y = x + BRANCHES[order](x, W, U)
-    return AFTER.get(order, lambda y: y)(y)
+    return AFTER[order](y) if order in AFTER else y
 
 
 @claim(
