@@ -406,4 +406,5 @@ def zero_branches(model: nn.Module) -> None:
     for block in (m for m in model.modules() if isinstance(m, OrderedBlock)):
         end = ORDERS[block.order][0][-1]
         check_choice("zero_branches", f"last step of {block.order!r}", end, ("bn", "conv"))
-        nn.init.zeros_((block.bn2 if end == "bn" else block.conv2).weight)
+        last: nn.Module = block.bn2 if end == "bn" else block.conv2
+        nn.init.zeros_(last.get_parameter("weight"))
