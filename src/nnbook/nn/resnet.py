@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import Conv2d as Conv2d
@@ -375,7 +376,7 @@ class ResNet(nn.Module):
         """Go through the stages, take the mean of every channel, classify."""
         x = self.first(self.conv1(x))  # n c h w
         x = self.last(self.blocks(x))  # n c h w
-        out: Tensor = self.fc(x.mean(dim=(2, 3)))  # n k, eq. rn-net
+        out: Tensor = self.fc(torch.mean(x, dim=(2, 3)))  # n k, eq. rn-net
         return out
 
 

@@ -13,6 +13,7 @@ from .batchnorm import bn_s, bn_s_vjp
 
 Rows = Float[np.ndarray, "B c"]
 Matrix = Float[np.ndarray, "h c"]
+Back = Float[np.ndarray, "c h"]
 
 ORDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "original": (("conv", "bn", "relu", "conv", "bn"), ("relu",)),
@@ -34,7 +35,7 @@ SHORTCUTS = ("A", "B", "identity")
 
 
 def ordered_block(
-    x: Rows, W1: Matrix, W2: Matrix, order: str = "original", *, eps: float = 1e-5
+    x: Rows, W1: Matrix, W2: Back, order: str = "original", *, eps: float = 1e-5
 ) -> Rows:
     r"""Add a branch of two products to its input, with normalization and ReLU in a given order.
 
@@ -77,8 +78,8 @@ def ordered_block(
 
 
 def ordered_block_vjp(
-    v: Rows, x: Rows, W1: Matrix, W2: Matrix, order: str = "original", *, eps: float = 1e-5
-) -> tuple[Rows, Matrix, Matrix]:
+    v: Rows, x: Rows, W1: Matrix, W2: Back, order: str = "original", *, eps: float = 1e-5
+) -> tuple[Rows, Matrix, Back]:
     r"""Return the gradients of :math:`\langle v, \mathrm{ordered\_block}(x)\rangle`.
 
     Args:
@@ -112,7 +113,7 @@ def ordered_block_vjp(
 
 
 def _steps(
-    who: str, x: Rows, W1: Matrix, W2: Matrix, order: str
+    who: str, x: Rows, W1: Matrix, W2: Back, order: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     check_choice(who, "order", order, ORDERS)
     check_same_shape(who, "W1", W1.shape, (W1.shape[0], x.shape[-1]))
@@ -121,8 +122,8 @@ def _steps(
 
 
 def _walk(
-    x: Rows, steps: Sequence[str], weights: Iterator[Matrix], eps: float
-) -> tuple[Rows, list[tuple[str, Rows]]]:
+    x: Rows, steps: Sequence[str], weights: Iterator[np.ndarray], eps: float
+) -> tuple[Rows, list[tuple[str, np.ndarray]]]:
     """Take the steps one by one; return the end and each step with its input."""
     seen = []
     for step in steps:
@@ -135,8 +136,8 @@ def _walk(
 
 
 def _walk_back(
-    v: Rows, seen: list[tuple[str, Rows]], weights: list[Matrix], eps: float
-) -> tuple[Rows, list[Matrix]]:
+    v: Rows, seen: list[tuple[str, np.ndarray]], weights: list[np.ndarray], eps: float
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Undo `_walk` for a gradient; return the gradient at its start and those of the weights."""
     grads, left = [], iter(weights)
     for step, x in reversed(seen):
