@@ -27,7 +27,7 @@ def model_after(steps: int, seed: int, momentum: float = 0.1) -> torch.nn.Module
     (x, y), _ = pictures(seed)
     training.seed_everything(seed)
     model = network(norm=True, depth=3)
-    for module in model:
+    for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
             module.momentum = momentum
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

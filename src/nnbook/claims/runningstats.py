@@ -6,6 +6,7 @@ What was measured has a file of its own, which this one loads at its end.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def unbiased_exact() -> Identities:
     for k, n in ((2, 2), (2, 3), (3, 2)):
         values = list(symbols("x", k))
 
-        def biased(draw: tuple[object, ...]) -> object:
+        def biased(draw: tuple[Any, ...]) -> Any:
             mean = sum(draw) / sympy.Integer(len(draw))
             return sum((x - mean) ** 2 for x in draw) / sympy.Integer(len(draw))
 
@@ -202,7 +203,7 @@ def between(x: Numbers) -> Outcome:
 def between_exact() -> Identities:
     import sympy
 
-    def var(z: list[object]) -> object:
+    def var(z: list[Any]) -> Any:
         mean = sum(z) / sympy.Integer(len(z))
         return sum((x - mean) ** 2 for x in z) / sympy.Integer(len(z))
 

@@ -215,7 +215,8 @@ def batch_norm(
     """
     _check(input, running_mean, running_var, weight, bias, training, eps)
     x = _wide(input) if input.dim() == 2 else _wide(input).movedim(1, -1)  # n *s c
-    gamma, beta = (None if t is None else _wide(t) for t in (weight, bias))
+    gamma = weight if weight is None else _wide(weight)
+    beta = bias if bias is None else _wide(bias)
     if training:
         y, mu, squares = _apply(x, gamma, beta, eps)
         if running_mean is not None and running_var is not None and x.numel() > 0:
@@ -236,18 +237,20 @@ def _check(
     x: Tensor, mean: Maybe, var: Maybe, weight: Maybe, bias: Maybe, training: bool, eps: float
 ) -> None:
     who, shape = "batch_norm", x.shape
-    check_floating(who, "input", x.dtype, x.dtype.is_floating_point)
+    check_floating(who, "input", x.dtype, x.is_floating_point())
     if len(shape) < 2:
         check_channels(who, "input", shape)
     if (mean is None) != (var is None) or (not training and mean is None):
         both = {"running_mean": mean, "running_var": var}
         check_both_or_neither(who, both, ("running_mean", "running_var"), needed=not training)
-    names = ("running_mean", "running_var", "weight", "bias")
-    for name, value in zip(names, (mean, var, weight, bias), strict=True):
-        if value is not None and value.shape != shape[1:2]:
-            check_same_shape(who, name, tuple(value.shape), tuple(shape[1:2]))
+    channels = shape[1:2]
+    for value in (mean, var, weight, bias):
+        if value is not None and value.shape != channels:
+            named = {"running_mean": mean, "running_var": var, "weight": weight, "bias": bias}
+            name = next(n for n, t in named.items() if t is value)
+            check_same_shape(who, name, tuple(value.shape), tuple(channels))
     check_range(who, "eps", eps, 0.0, ends="()" if training else "[)")
-    if training and x.numel() > 0:
+    if training and x.numel() == shape[1]:
         check_values(who, "input", shape, least=2)
 
 
@@ -328,10 +331,10 @@ class _BatchNormModule(nn.Module):
         if own and input.numel() == self.num_features:
             check_values(type(self).__name__, "input", tuple(input.shape), least=2)
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and kept and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        if self.training and kept and (count := self.num_batches_tracked) is not None:
+            count.add_(1)
             if self.momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)  # eq. bn-cumulative
+                momentum = 1.0 / float(count)  # eq. bn-cumulative
         return batch_norm(input, mean, var, self.weight, self.bias, own, momentum, self.eps)
 
     def _refuse(self, shape: tuple[int, ...]) -> None:
