@@ -16,6 +16,7 @@ from .linear import Linear
 from .resnet import BatchNorm2d, Conv2d, conv1x1, conv3x3
 
 Pictures = Float[Tensor, "n c h w"]
+Made = Float[Tensor, "n k i j"]  # channels and sizes may be others
 
 
 class DenseLayer(nn.Module):
@@ -62,7 +63,7 @@ class DenseLayer(nn.Module):
         else:
             self.conv1 = conv3x3(inputs, growth)
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Normalize, cut off, convolve; with a bottleneck, twice."""
         check_pictures("DenseLayer", tuple(x.shape), self.inputs)
         new: Tensor = self.conv1(relu(self.norm1(x)))  # n k h w, eq. dn-eq-layer
@@ -121,7 +122,7 @@ class DenseBlock(nn.ModuleDict):
             self[f"denselayer{number}"] = DenseLayer(self.channels, growth, bottleneck)
             self.channels += growth
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Join what is there, make new channels of it, keep them beside the others."""
         features = [x]
         for layer in self.values():
@@ -181,7 +182,7 @@ class Transition(nn.Module):
         self.norm = BatchNorm2d(inputs)
         self.conv = conv1x1(inputs, outputs)
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Mix the channels, then take the mean of each two by two positions."""
         check_pictures("Transition", tuple(x.shape), self.inputs)
         mixed = self.conv(relu(self.norm(x)))  # n c h w, eq. dn-transition
@@ -235,7 +236,7 @@ class DenseNet(nn.Module):
     ) -> None:
         super().__init__()
         check_not_empty("DenseNet", "layers", layers)
-        check_range("DenseNet", "compression", compression, 0, 1, ends="(]")
+        check_range("DenseNet", "compression", compression, 0.0, 1.0, ends="(]")
         self.conv0 = conv3x3(inputs, first)
         parts: list[nn.Module] = []
         channels = first

@@ -17,6 +17,7 @@ from .batchnorm import BatchNorm2d as BatchNorm2d
 from .linear import Linear
 
 Pictures = Float[Tensor, "n c h w"]
+Made = Float[Tensor, "n k i j"]  # channels and sizes may be others
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> Conv2d:
@@ -65,7 +66,7 @@ class PadShortcut(nn.Module):
         check_count("PadShortcut", "outputs", outputs, inputs)
         self.added, self.stride = outputs - inputs, stride
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Pick positions, append channels."""
         picked = x[:, :, :: self.stride, :: self.stride]  # n c h w
         return nn.functional.pad(picked, (0, 0, 0, 0, 0, self.added))  # n c h w, eq. rn-pad
@@ -161,7 +162,7 @@ class OrderedBlock(nn.Module):
         ends_in_conv = ORDERS[self.order][0][-1] == "conv"
         return nn.Sequential(*projection, *([] if ends_in_conv else [BatchNorm2d(outputs)]))
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Take the steps of the branch, add, take the steps after it."""
         check_pictures(type(self).__name__, tuple(x.shape), self.inputs)
         branch, after = ORDERS[self.order]
@@ -233,7 +234,7 @@ class PostActBlock(OrderedBlock):
     ) -> None:
         super().__init__(inputs, outputs, stride, order="original", shortcut=shortcut, skip=skip)
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Normalize each product, add, cut off below 0."""
         check_pictures("PostActBlock", tuple(x.shape), self.inputs)
         inner = relu(self.bn1(self.conv1(x)))  # n c h w, eq. rn-post
@@ -279,7 +280,7 @@ class PreActBlock(OrderedBlock):
         order = "full pre-activation"
         super().__init__(inputs, outputs, stride, order=order, shortcut=shortcut, skip=skip)
 
-    def forward(self, x: Pictures) -> Pictures:
+    def forward(self, x: Pictures) -> Made:
         """Normalize and cut off before each product, add."""
         check_pictures("PreActBlock", tuple(x.shape), self.inputs)
         seen = relu(self.bn1(x))  # n c h w, eq. rn-pre

@@ -162,7 +162,7 @@ def densenet_parameters(
         1019722
     """
     check_not_empty("densenet_parameters", "layers", layers)
-    check_range("densenet_parameters", "compression", compression, 0, 1, ends="(]")
+    check_range("densenet_parameters", "compression", compression, 0.0, 1.0, ends="(]")
     total, c = 9 * inputs * first, first
     for place, count in enumerate(layers):
         if place > 0:
