@@ -14,6 +14,7 @@ from tools import close, numeric_vjp, torch_vjp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nnbook import nn, scratch
+from nnbook.claims import batchnorm as claims
 
 fused = torch.nn.functional.batch_norm
 FORWARD_MODE = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
@@ -271,6 +272,31 @@ def test_the_memory_format_is_kept(grad_format):
     assert nn.BatchNorm2d(3)(torch.randn(2, 3, 4, 5)).is_contiguous()
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (4, 3, 6), (2, 3, 4, 5), (2, 1, 4, 5), (4, 1)], ids=str)
+@pytest.mark.parametrize("strided", ["transposed", "sliced", "expanded", "backwards"])
+def test_any_strides_of_input_and_gradient(shape, strided):
+    def make(strided):
+        if strided == "sliced":
+            return torch.randn(*shape[:-1], 2 * shape[-1]).double()[..., ::2]
+        if strided == "expanded":
+            one = torch.randn(shape[0], shape[1], *(1,) * (len(shape) - 2)).double()
+            return one.expand(shape)
+        order = (
+            (1, 0, *range(2, len(shape))) if strided == "transposed" else range(len(shape))[::-1]
+        )
+        return (
+            torch.randn([shape[i] for i in order])
+            .double()
+            .permute(*np.argsort(list(order)).tolist())
+        )
+
+    theirs, ours = pair(shape)
+    for x, v in ((strided, "plain"), ("plain", strided), (strided, strided)):
+        x, v = (torch.randn(shape).double() if s == "plain" else make(s) for s in (x, v))
+        assert x.shape == v.shape == shape
+        close(results(ours, x, v), results(theirs, x, v))
+
+
 # derivatives of every order
 
 
@@ -366,6 +392,33 @@ def test_only_the_input_is_kept_for_the_backward():
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
         nn.BatchNorm2d(32)(x)
     assert x.numel() <= sum(kept) <= x.numel() + 3 * 32, kept
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 4, 5)], ids=str)
+def test_it_compiles_in_one_graph(shape, request):
+    if request.config.getoption("--jaxtyping-packages", None):
+        pytest.skip("the compiler does not look into checks of types")
+    theirs, ours = pair(shape)
+    compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
+    x, v = torch.randn(2, *shape, dtype=torch.float64)
+    close(results(compiled, x, v), results(theirs, x, v))
+    close(list(ours.buffers()), list(theirs.buffers()))
+
+
+# the experiments are right, and able to see a difference
+
+
+def test_the_noise_of_a_batch_is_seen():
+    assert claims.spread(1, 0, 5) == 0
+    assert claims.spread(64, 0, 10) < claims.spread(4, 0, 10) < 1
+
+
+def test_the_networks_of_the_experiment_differ_in_the_normalization_only():
+    with_bn, without = (
+        [type(m).__name__ for m in claims.network(n, depth=2)] for n in (True, False)
+    )
+    assert [n for n in with_bn if n != "BatchNorm1d"] == without
+    assert with_bn[:3] == ["Linear", "BatchNorm1d", "ReLU"]
 
 
 # what is refused

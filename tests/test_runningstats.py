@@ -10,6 +10,7 @@ import torch
 from tools import close, numeric_vjp, torch_vjp
 
 from nnbook import nn, scratch
+from nnbook.claims import runningstats as claims
 
 fused = torch.nn.functional.batch_norm
 SHAPES = [(5, 3), (2, 1), (3, 2, 4), (2, 3, 4, 5)]
@@ -125,6 +126,49 @@ def test_a_layer_in_half_precision_stays_so():
     folded = nn.fold_batch_norm(layer, norm)
     assert folded.weight.dtype == folded.bias.dtype == torch.bfloat16
     assert not folded.weight.requires_grad
+
+
+# the experiments are right, and able to see a difference
+
+
+def test_the_convolution_of_the_claims_is_torchs(rng):
+    for groups in (1, 2):
+        x, W = rng.normal(size=(2, 4, 7)), rng.normal(size=(6, 4 // groups, 3))
+        b = rng.normal(size=6)
+        want = torch.nn.functional.conv1d(*map(torch.tensor, (x, W, b)), groups=groups)
+        close(claims.convolve(x, W, b, groups), want)
+
+
+def test_taking_statistics_anew_changes_nothing_else():
+    model = torch.nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).double().eval()
+    before = copy.deepcopy(model.state_dict())
+    x = 5 + torch.randn(40, 3).double()
+    anew = claims.recalibrated(model, x, 20)
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+    assert not anew.training
+    assert all(
+        torch.equal(a, b) for a, b in zip(anew.parameters(), model.parameters(), strict=True)
+    )
+    out = model[0](x).detach()
+    close(anew[1].running_mean, out.mean(0))
+    close(anew[1].running_var, out.view(2, 20, 2).var(1).mean(0))
+
+
+def test_the_share_of_right_answers():
+    x = torch.eye(4).repeat(3, 1)
+    y = x.argmax(1)
+    assert claims.right(torch.nn.Identity(), x, y, 5) == 1
+    assert claims.right(torch.nn.Identity(), x, (y + 1) % 4, 5) == 0
+    y[:3] = 3
+    assert claims.right(torch.nn.Identity(), x, y, 5) == 0.75
+
+
+def test_a_model_of_the_experiments_has_learned_and_its_weights_do_not_know_the_momentum():
+    models = [claims.model_after(3, 0, m) for m in (0.01, 0.1)]
+    first, second = (list(m.parameters()) for m in models)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(models[0][1].running_mean, models[1][1].running_mean)
+    assert models[0][1].num_batches_tracked == 3
 
 
 X, ONE = np.ones((2, 3)), np.ones(3)

@@ -91,9 +91,20 @@ class _BatchNorm(torch.autograd.Function):
 
 def _apply(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Call `_BatchNorm`; where no transform is at work, without torch's look at its signature."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling():
+        return _steps(*args)  # a compiler fuses the steps and their derivatives by itself
+    if torch._C._are_functorch_transforms_active():
         return _BatchNorm.apply(*args)  # type: ignore[no-untyped-call]
     return super(torch.autograd.Function, _BatchNorm).apply(*args)  # type: ignore[no-untyped-call]
+
+
+def _steps(x: Tensor, weight: Maybe, bias: Maybe, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    mu = _mean(x)
+    centred = x - mu
+    squares = _sum(centred.square())
+    scale = _rstd(squares, _count(x), eps)
+    y = centred * (scale if weight is None else scale * weight)
+    return y if bias is None else y + bias, mu.detach(), squares.detach()
 
 
 def _axes(x: Tensor) -> tuple[int, ...]:
@@ -115,7 +126,8 @@ def _sum(x: Tensor) -> Tensor:
 
 def _square_sum(centred: Tensor) -> Tensor:
     """Return the sum of squares of each channel; no squares are stored if its numbers are close."""
-    if centred.is_contiguous() or math.prod(centred.shape[1:-1]) > 2**16:  # for float32's sake
+    positions = math.prod(centred.shape[1:-1])
+    if centred.is_contiguous() or not 1 < positions <= 2**16:  # more are too many for float32
         return _sum(centred.square())
     norms = torch.linalg.vector_norm(centred, dim=_axes(centred)[1:])  # n c
     return norms.square_().sum(0)

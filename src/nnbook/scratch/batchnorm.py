@@ -14,6 +14,7 @@ from nnbook._check import (
     check_values,
 )
 
+Array = Float[np.ndarray, "..."]
 Batch = Float[np.ndarray, "n c *s"]
 Channels = Float[np.ndarray, " c"]
 PerChannel = Channels | None
@@ -51,7 +52,7 @@ def bn_s(x: Batch, eps: float = 0.0) -> Batch:
     return (centred / sigma).astype(x.dtype)  # n c *s, eq. bn-s
 
 
-def _centre(who: str, x: Batch, eps: float) -> tuple[Batch, Batch]:
+def _centre(who: str, x: Array, eps: float) -> tuple[Array, Array]:
     """Return x less its mean, and the root of its variance plus eps, in at least float32."""
     check_floating(who, "x", x.dtype, np.issubdtype(x.dtype, np.floating))
     check_range(who, "eps", eps, 0.0)
@@ -69,17 +70,17 @@ def _centre(who: str, x: Batch, eps: float) -> tuple[Batch, Batch]:
     return centred, sigma
 
 
-def _axes(x: Batch) -> tuple[int, ...]:
+def _axes(x: Array) -> tuple[int, ...]:
     """Return all axes but that of the channels."""
     return (0, *range(2, x.ndim))
 
 
-def _wide(x: Batch) -> Batch:
+def _wide(x: Array) -> Array:
     """Return float16 as float32 and everything else as it is."""
     return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
-def _per(values: Channels, x: Batch) -> Batch:
+def _per(values: Array, x: Array) -> Array:
     """Give one number per channel the axes of x."""
     return values.reshape(-1, *(1,) * (x.ndim - 2))
 

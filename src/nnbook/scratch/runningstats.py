@@ -14,6 +14,7 @@ from nnbook._check import (
     check_values,
 )
 
+Array = Float[np.ndarray, "..."]
 Batch = Float[np.ndarray, "n c *s"]
 Channels = Float[np.ndarray, " c"]
 PerChannel = Channels | None
@@ -174,7 +175,7 @@ def _scale(who: str, var: Channels, gamma: PerChannel, eps: float) -> Channels:
     return 1 / sigma if gamma is None else gamma / sigma
 
 
-def _per(values: Channels, x: Batch) -> Batch:
+def _per(values: Array, x: Array) -> Array:
     """Give one number per channel the axes of x."""
     return values.reshape(-1, *(1,) * (x.ndim - 2))
 
