@@ -102,7 +102,7 @@ def gradient_norms(order: str, skip: bool, seed: int, blocks: int = BLOCKS) -> t
     says=r"Fashion-MNIST, pictures of 14 by 14, networks of 32 layers with batch normalization, "
     "40 steps: by how much the training loss of the plain network exceeds that of the ResNet of "
     "the same depth, in the mean of the last ten steps.",
-    band=(0.2, 2.0),
+    band=(0.1, 2.0),
     unit="difference of losses",
 )
 def plain(seed: int) -> float:
