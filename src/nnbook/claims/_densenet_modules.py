@@ -155,7 +155,7 @@ def model(kind: str, seed: int) -> nn.DenseNet | nn.ResNet:
 
 
 @cache
-def trained(kind: str, seed: int, steps: int = 60) -> tuple[float, ...]:
+def trained(kind: str, seed: int, steps: int = 45) -> tuple[float, ...]:
     """Train on batches of 50 pictures with momentum; return the loss of each batch."""
     import torch
 
@@ -177,7 +177,7 @@ def trained(kind: str, seed: int, steps: int = 60) -> tuple[float, ...]:
 
 @measured(
     "dn-fashion",
-    says="Fashion-MNIST, pictures of 14 by 14, 60 steps: training loss of a DenseNet less that of "
+    says="Fashion-MNIST, pictures of 14 by 14, 45 steps: training loss of a DenseNet less that of "
     "a ResNet with nearly as many parameters, in the mean of the last ten steps. At this size and "
     "length of training neither is far ahead.",
     band=(-0.5, 0.4),

@@ -47,7 +47,7 @@ def network(order: str, skip: bool, seed: int, blocks: int = BLOCKS) -> nn.ResNe
 
 @cache
 def trained(
-    order: str, skip: bool, seed: int, blocks: int = BLOCKS, steps: int = 40, rate: float = 0.1
+    order: str, skip: bool, seed: int, blocks: int = BLOCKS, steps: int = 30, rate: float = 0.1
 ) -> tuple[float, ...]:
     """Train on batches of 50 pictures with momentum; return the loss of each batch."""
     import torch
@@ -100,7 +100,7 @@ def gradient_norms(order: str, skip: bool, seed: int, blocks: int = BLOCKS) -> t
 @measured(
     "rn-plain",
     says=r"Fashion-MNIST, pictures of 14 by 14, networks of 32 layers with batch normalization, "
-    "40 steps: by how much the training loss of the plain network exceeds that of the ResNet of "
+    "30 steps: by how much the training loss of the plain network exceeds that of the ResNet of "
     "the same depth, in the mean of the last ten steps.",
     band=(0.1, 2.0),
     unit="difference of losses",
