@@ -26,10 +26,11 @@ def copy(target: Path) -> Path:
 
 
 def configure(book: Path, **changes: Any) -> None:
-    """Change values of the Sphinx configuration of a copy."""
+    """Change values of the Sphinx configuration of a copy; None takes a value out."""
     path = book / "_config.yml"
     config = yaml.safe_load(path.read_text())
-    config["sphinx"]["config"] |= changes
+    values = config["sphinx"]["config"] | changes
+    config["sphinx"]["config"] = {name: v for name, v in values.items() if v is not None}
     path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 

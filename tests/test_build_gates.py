@@ -215,3 +215,13 @@ def test_downloads_are_the_executed_notebook_and_the_source(tmp_path):
     page = (built.html / "part" / "page.html").read_text("utf-8")
     for name in ("page.md", "page.ipynb"):
         assert f'href="../_sources/part/{name}" download' in page
+
+
+def test_a_mistake_in_the_configuration_is_named(tmp_path):
+    book = SmallBook(tmp_path, {"intro": "# A page\n\nWords.\n"})
+    config = book.folder / "book" / "_config.yml"
+    text = config.read_text("utf-8")
+    config.write_text(text.replace("default_role: code", "default_role: 5"))
+    built = book.build(*STRICT)
+    assert built.code != 0
+    assert "default_role" in str(built.problems)

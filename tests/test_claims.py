@@ -44,7 +44,14 @@ OTHERS = {"BRG-01", "PRC-01", "PRC-02", "PRC-10"}
 OTHERS |= {"NRM-01", "NRM-02", "NRM-X1", "NRM-X2", "NRM-X3", "PRC-08"}
 
 
-@pytest.mark.parametrize("label", REGISTRY)
+# claims about what the library refuses: with shapes checked at run time the check refuses first
+REFUSALS = {"mod-compose", "mod-snap"}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [pytest.param(n, marks=pytest.mark.errors) if n in REFUSALS else n for n in REGISTRY],
+)
 def test_claim(label):
     run(REGISTRY[label])
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 from runner import Page, run_pages, widths
@@ -32,6 +33,7 @@ PAGES = {
     "uses_two": "from small.two import two\ntwo() * 100",
     "uses_none": "6 * 7",
     "reads_data": "from small.other import other\nother() + open('data.txt').read()",
+    "lists": "import os\nlen(os.listdir('pictures')) * 1000",
 }
 TOUCHED = {"one": {"uses_one", "uses_two"}, "two": {"uses_two"}, "other": {"reads_data"}}
 
@@ -52,6 +54,8 @@ class Library(SmallBook):
         self.kept = self.book / "_build" / ".executed"
         self.package.mkdir(parents=True)
         (self.book / "data.txt").write_text(" data")
+        (self.book / "pictures").mkdir()
+        (self.book / "pictures" / "first.txt").write_text("")
         (self.package / "__init__.py").write_text("")
         for name, code in MODULES.items():
             (self.package / f"{name}.py").write_text(code)
@@ -142,6 +146,18 @@ class TestWhatIsExecuted:
         (built.book / "data.txt").write_text(" data")
         assert built.executed() == {"reads_data"}
 
+    def test_a_new_file_executes_the_page_that_lists_its_folder(self, built):
+        (built.book / "pictures" / "second.txt").write_text("")
+        assert built.executed() == {"lists"}
+        assert ">2000\n<" in built.html("lists")
+        (built.book / "pictures" / "second.txt").unlink()
+        assert built.executed() == {"lists"}
+
+    def test_a_new_module_executes_nothing(self, built):
+        (built.package / "unused.py").write_text("")
+        assert built.executed() == set()
+        (built.package / "unused.py").unlink()
+
     def test_the_profile_executes_all(self, built):
         assert built.executed(NNBOOK_PROFILE="full") == set(PAGES)
         assert built.executed() == set(PAGES)
@@ -177,6 +193,22 @@ class TestWhatIsExecuted:
         assert "book/data.txt" in facts["pages"]["reads_data"]["dependencies"]
         assert "src/small/two.py" in built.html("uses_two")
         assert str(built.folder) not in built.html("uses_two")
+        every = {name for page in facts["pages"].values() for name in page["dependencies"]}
+        assert [n for n in every if n.startswith("/") or n.endswith(".pyc")] == []
+
+    def test_a_page_that_left_the_book_leaves_the_site(self, built):
+        toc, page = built.book / "_toc.yml", built.book / "uses_none.md"
+        old, text = toc.read_text(), page.read_text()
+        html = built.book / "_build" / "html"
+        assert (html / "_sources" / "uses_none.ipynb").exists()
+        toc.write_text(old.replace("- file: uses_none\n", ""))
+        page.unlink()
+        assert built.executed() == set()
+        assert list(html.rglob("uses_none*")) == []
+        assert (html / "uses_two.html").exists()
+        toc.write_text(old)
+        page.write_text(text)
+        assert built.executed() == {"uses_none"}
 
 
 @pytest.mark.slow
@@ -224,11 +256,11 @@ def test_an_interrupted_build_keeps_what_was_finished(tmp_path):
     book = Library(tmp_path)
     book.cell("uses_none", "import time\ntime.sleep(120)")
     build = book.start(NNBOOK_JOBS="2")
-    book.wait_for(3)
+    book.wait_for(4)
     build.send_signal(signal.SIGINT)
     out, _ = build.communicate(timeout=30)
     assert build.returncode != 0
-    assert "interrupted; 3 of 4 pages were executed and are kept" in out
+    assert "interrupted; 4 of 5 pages were executed and are kept" in out
     assert list(book.kept.glob(".*.json.*")) == []
     book.cell("uses_none", "6 * 7")
     assert book.executed() == {"uses_none"}
@@ -239,7 +271,7 @@ def test_two_builds_at_once_do_not_meet(tmp_path):
     book = Library(tmp_path)
     book.cell("uses_none", "import time\ntime.sleep(10)")
     first = book.start()
-    book.wait_for(3)
+    book.wait_for(4)
     second = book.build()
     assert second.code != 0
     assert "another build is writing to" in second.output
@@ -383,7 +415,7 @@ def test_the_longest_page_goes_first_and_one_that_must_be_alone_is(monkeypatch):
     ]
     pages.append(Page("timed", None, Path(), alone=True, guess=99.0))
     done, said = [], []
-    run_pages(pages, 2, 10, {}, done.append, said.append)
+    run_pages(pages, 2, 10, {}, done.append, said.append, Event())
     assert began[0] == "new"
     assert began[1] == "long"
     assert began[-1] == "timed"

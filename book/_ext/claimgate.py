@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
+from sphinx.environment.collectors import EnvironmentCollector
 from sphinx.util import logging
 from sphinx_proof import nodes as proofs
 
@@ -56,6 +57,43 @@ class Pages:
     shown: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
+class Collector(EnvironmentCollector):
+    """Notes what a page holds when it is read, so that no page must be loaded again for it."""
+
+    def clear_doc(self, app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+        """Forget a page."""
+        found(env).pop(docname, None)
+
+    def merge_other(
+        self, app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment
+    ) -> None:
+        """Take over what another process has read."""
+        found(env).update({name: found(other)[name] for name in docnames})
+
+    def process_doc(self, app: Sphinx, doctree: nodes.document) -> None:
+        """Note the statements and the cards of a page."""
+        docname = app.env.docname
+        lines = Path(app.env.doc2path(docname)).read_text("utf-8").splitlines()
+        statements = [
+            Statement(
+                node["label"],
+                node["realtype"],
+                (docname, line_of_label(lines, node["label"])),
+                has_proof(node),
+            )
+            for node in doctree.findall(nodes.Element)
+            if node.get("realtype") in STATEMENTS
+        ]
+        cards = [n.removeprefix(CARD) for n in doctree.nameids if n.startswith(CARD)]
+        found(app.env)[docname] = (statements, cards)
+
+
+def found(env: BuildEnvironment) -> dict[str, tuple[list[Statement], list[str]]]:
+    """Return what each page holds, kept with the environment."""
+    kept: dict[str, tuple[list[Statement], list[str]]] = env.__dict__.setdefault("nnbook_found", {})
+    return kept
+
+
 def load_claims(topics: list[str]) -> dict[str, Claim]:
     """Return the claims of some topics by label."""
     for topic in topics:
@@ -66,18 +104,11 @@ def load_claims(topics: list[str]) -> dict[str, Claim]:
 def read_pages(env: BuildEnvironment) -> Pages:
     """Collect the statements and the cards of all pages."""
     pages = Pages()
-    for docname in sorted(env.found_docs):
-        doctree = env.get_doctree(docname)
-        lines = Path(env.doc2path(docname)).read_text("utf-8").splitlines()
-        for node in doctree.findall(nodes.Element):
-            if node.get("realtype") in STATEMENTS:
-                label = node["label"]
-                place = docname, line_of_label(lines, label)
-                found = Statement(label, node["realtype"], place, has_proof(node))
-                pages.statements[label] = found
-        for name in doctree.nameids:
-            if name.startswith(CARD):
-                pages.shown[name.removeprefix(CARD)].append(docname)
+    for docname, (statements, cards) in sorted(found(env).items()):
+        for statement in statements:
+            pages.statements[statement.label] = statement
+        for label in cards:
+            pages.shown[label].append(docname)
     return pages
 
 
@@ -147,8 +178,9 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
             log.error(text, location=_defined_at(claim), type="claims")
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> dict[str, bool | int]:
     """Look when all pages are read."""
     app.add_config_value("claimgate_topics", None, "")
+    app.add_env_collector(Collector)
     app.connect("env-check-consistency", check)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
 """Execute a page when something it depends on has changed, and only then.
 
-Plain ``jupyter-book build book/`` does all of it: before Sphinx reads the pages, those without
-valid outputs are executed side by side (`runner`), what each kernel loaded and read is noted
-(`witness`), and outputs are kept with the digests of all that (`store`). Then MyST-NB is given
-the outputs.
+Plain ``jupyter-book build book/`` does all of it: pages without valid outputs are executed side
+by side (`runner`), what each kernel loaded and read is noted (`witness`), and outputs are kept with
+the digests of all that (`store`). Meanwhile Sphinx reads the pages, first those that need not be
+executed, and MyST-NB is given the outputs of each when they are there.
 
 Settings of the environment: ``NNBOOK_JOBS``, pages executed at a time (the number of cores; 1 with
 a GPU); ``NNBOOK_THREADS``, threads of each kernel (1; with a GPU the number of cores). A page whose
@@ -13,8 +13,11 @@ front matter holds ``nnbook: {alone: true}`` is executed when no other page is.
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from pathlib import Path
+from threading import Event, Thread, current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -40,6 +43,12 @@ class BuildLocked(SphinxError):
     category = "Build stopped"
 
 
+class BuildStopped(SphinxError):
+    """A page was to be shown whose execution had been given up."""
+
+    category = "Build stopped"
+
+
 class Freshness:
     """The state of one build: the store, and what became of each page."""
 
@@ -55,6 +64,11 @@ class Freshness:
         self.store = Store(folder, self.root, self.env)
         self.runs: dict[str, Run] = {}
         self.entries: dict[str, Entry] = {}
+        self.notebooks: dict[str, Any | None] = {}
+        self.pending: dict[str, Event] = {}
+        self.stop = Event()
+        self.worker: Thread | None = None
+        self.failure: BaseException | None = None
 
     def take_lock(self) -> None:
         """Refuse to build where another build is at work."""
@@ -68,8 +82,14 @@ class Freshness:
 
     # -- which pages ------------------------------------------------------------------------------
 
-    def notebook(self, page: str) -> Any | None:
-        """Read a page as MyST-NB will; None if it has no code cells."""
+    def notebook(self, name: str) -> Any | None:
+        """Read a page as MyST-NB will, once in a build; None if it has no code cells."""
+        if name not in self.notebooks:
+            self.notebooks[name] = self.read(name)
+        return self.notebooks[name]
+
+    def read(self, page: str) -> Any | None:
+        """Read a page from its file."""
         env: Any = self.app.env
         path = env.doc2path(page)
         content = Path(path).read_text("utf-8")
@@ -99,16 +119,32 @@ class Freshness:
         """Return the pages that Sphinx must read again because their outputs no longer hold."""
         added, changed, removed = changes
         known = set(env.found_docs) - added - changed - removed
-        always = set(app.config.fresh_always) & known
-        return sorted(always | {name for name in known if self.stale(name)})
+        for name in removed:
+            self.forget(name)
+        stale = {name for name in known if self.stale(name)}
+        again = stale | (set(app.config.fresh_always) & known)
+        if removed or stale or any(self.stale(name) for name in added | changed):
+            again |= set(app.config.fresh_after) & known
+        return sorted(again)
 
     def stale(self, name: str) -> str:
         """Return why a page must be executed, or nothing."""
         page = self.page(name)
         return self.store.reason(name, page.key, self.store.last(name)) if page else ""
 
+    def forget(self, name: str) -> None:
+        """Remove what earlier builds wrote for a page that has left the book."""
+        out = Path(self.app.outdir)
+        written = [
+            out / f"{name}.html",
+            *(out / "_sources" / f"{name}.{e}" for e in ("md", "ipynb")),
+        ]
+        for path in (self.store.path(name), *written):
+            path.unlink(missing_ok=True)
+
     def entry(self, name: str) -> Entry | None:
         """Return the outputs of a page that this build shows, from this build or an earlier one."""
+        self.wait_for(name)
         if name not in self.entries and (kept := self.store.last(name)):
             self.entries[name] = kept
         return self.entries.get(name)
@@ -116,7 +152,7 @@ class Freshness:
     # -- execution --------------------------------------------------------------------------------
 
     def prepare(self, app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
-        """Execute what must be executed among the pages that Sphinx is about to read."""
+        """Begin to execute what must be among the pages that Sphinx is about to read."""
         todo: list[Page] = []
         for name in names:
             page = self.page(name)
@@ -131,16 +167,61 @@ class Freshness:
                 self.entries[name] = entry
         if not todo:
             return
+        rank = {page.name: page.rank for page in todo}
+        last = set(app.config.fresh_after)
+        names.sort(key=lambda n: (n in last, n in rank, rank.get(n, ()), n))
         forget_bytecode(self.root / "src")
+        self.pending = {page.name: Event() for page in todo}
+        self.worker = Thread(target=self.execute, args=(todo,), name="execution")
+        self.interruptible()
+        self.worker.start()
+
+    def execute(self, todo: list[Page]) -> None:
+        """Execute pages, in a thread of its own; an error that is no page's goes to the reader."""
         jobs, threads = widths(gpu())
-        timeout = app.config["nb_execution_timeout"]
+        timeout = self.app.config["nb_execution_timeout"]
         log.info("executing %d pages, %d at a time", len(todo), min(jobs, len(todo)))
         try:
-            run_pages(todo, jobs, timeout, kernel_environment(threads), self.keep, log.info)
-        except KeyboardInterrupt:
+            run_pages(
+                todo, jobs, timeout, kernel_environment(threads), self.keep, log.info, self.stop
+            )
+        except BaseException as error:  # noqa: BLE001  (raised again by `wait_for`)
+            self.failure = error
+        for event in self.pending.values():
+            event.set()
+
+    def wait_for(self, name: str) -> None:
+        """Wait until a page that this build executes has run.
+
+        Raises:
+            BuildStopped: if it did not come to that.
+        """
+        if name in self.pending and current_thread() is not self.worker:
+            self.pending[name].wait()
+            if name not in self.entries:
+                raise BuildStopped(f"{name} was not executed") from self.failure
+
+    def interruptible(self) -> None:
+        """On Ctrl-C, stop the kernels and say what is kept, whatever Sphinx is doing."""
+        if current_thread() is not main_thread():
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            self.halt()
             kept = sum(run.kept for run in self.runs.values())
-            log.error("interrupted; %d of %d pages were executed and are kept", kept, len(todo))
-            raise
+            log.error(
+                "interrupted; %d of %d pages were executed and are kept", kept, len(self.pending)
+            )
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, interrupt)
+
+    def halt(self) -> None:
+        """End the execution if it is still at work."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.stop.set()
+        if self.worker is not None:
+            self.worker.join()
 
     def keep(self, run: Run) -> None:
         """Note a finished run, and keep its outputs if it went well."""
@@ -157,18 +238,20 @@ class Freshness:
         language = dict(notebook.metadata.get("language_info", {}))
         entry = Entry(run.page.key, files, unknown, cells, run.seconds, language, time.time())
         self.entries[name] = entry
-        if run.error:
-            return
         try:
-            self.store.save(name, entry)
-            run.kept = True
+            if not run.error:
+                self.store.save(name, entry)
+                run.kept = True
         except OSError as error:
             log.warning(
                 "the outputs of this page cannot be kept: %s", error, location=name, type="fresh"
             )
+        if name in self.pending:
+            self.pending[name].set()
 
     def fill(self, name: str, notebook: Any) -> dict[str, Any]:
         """Put the outputs of a page into its notebook and return MyST-NB's record of the run."""
+        self.wait_for(name)
         if name not in self.entries:
             page = self.page(name)
             assert page is not None
@@ -196,6 +279,8 @@ class Freshness:
 
     def close(self, app: Sphinx, error: Exception | None) -> None:
         """Let the next build begin."""
+        if current_thread() is main_thread():
+            self.halt()
         self.lock.release()
 
 
@@ -232,6 +317,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.connect("build-finished", state.close, priority=1000)
 
     myst_execute.NotebookClientDirect = KeptOutputs
-    app.add_config_value("fresh_always", [], "")
+    app.add_config_value("fresh_always", [], "")  # read in each build
+    app.add_config_value("fresh_after", [], "")  # read after all others, when a page was executed
     app.connect("builder-inited", begin)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

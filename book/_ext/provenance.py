@@ -139,13 +139,15 @@ def table(facts: dict[str, Any]) -> str:
     """Return the facts of a build as a Markdown table.
 
     >>> print(table({"commit": "abc", "versions": {"numpy": "2"}}))
-    | | |
+    | fact | value |
     |---|---|
     | commit | abc |
     | numpy | 2 |
     """
     rows = {k: v for k, v in facts.items() if k != "versions"} | facts["versions"]
-    return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return "| fact | value |\n|---|---|\n" + "\n".join(
+        f"| {name} | {value} |" for name, value in rows.items()
+    )
 
 
 def bench(app: Sphinx) -> str:

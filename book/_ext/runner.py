@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import psutil
 from nbclient import NotebookClient
@@ -16,6 +17,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
+POLL = 0.1  # seconds between two looks at whether to stop
 WITNESS = Path(__file__).parent / "witness.py"
 
 
@@ -29,6 +31,12 @@ class Page:
     key: str = ""
     alone: bool = False
     guess: float = float("inf")  # seconds of the last run; a page never run goes first
+
+    @property
+    def rank(self) -> tuple[float, int, str]:
+        """Sorts pages, the longest first; of two never run, the one with more code."""
+        cells = self.notebook.cells if self.notebook else []
+        return -self.guess, -sum(len(c.source) for c in cells if c.cell_type == "code"), self.name
 
 
 @dataclass
@@ -126,6 +134,7 @@ def run_pages(
     env: dict[str, str],
     done: Callable[[Run], None],
     say: Callable[[str], None],
+    stop: Event,
 ) -> None:
     """Execute pages side by side, the longest first, then those that must run alone.
 
@@ -136,11 +145,9 @@ def run_pages(
         env: the environment of the kernels.
         done: called in this thread with each finished run, before the next progress line.
         say: called with each progress line.
-
-    Raises:
-        KeyboardInterrupt: after the kernels were stopped; finished pages went to ``done``.
+        stop: when it is set, the kernels are killed and no more pages begin.
     """
-    together = sorted((p for p in pages if not p.alone), key=lambda p: (-p.guess, p.name))
+    together = sorted((p for p in pages if not p.alone), key=lambda p: p.rank)
     alone = [p for p in pages if p.alone]
     finished = 0
 
@@ -158,14 +165,17 @@ def run_pages(
         with ThreadPoolExecutor(max_workers=max(1, width)) as pool:
             waiting: set[Future[Run]] = {pool.submit(run_page, p, timeout, env) for p in group}
             try:
-                while waiting:
-                    ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                while waiting and not stop.is_set():
+                    ended, waiting = wait(waiting, POLL, FIRST_COMPLETED)
                     for future in ended:
                         report(future.result())
-            except BaseException:
+            finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-                stop_kernels()
-                raise
+                while not all(future.done() for future in waiting):
+                    stop_kernels()  # again and again: one may only just be starting
+                    time.sleep(POLL)
+        if stop.is_set():
+            return
 
 
 def stop_kernels() -> None:

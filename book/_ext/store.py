@@ -23,11 +23,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 # settings of the build itself, which no output depends on
 NOT_OUTPUTS = {"NNBOOK_COMMIT", "NNBOOK_JOBS", "NNBOOK_BOOK"}
 DEFAULTS = {"NNBOOK_PROFILE": "quick", "NNBOOK_DEVICE": "auto"}
 MISSING = "missing"
+# what Python, Git, Hypothesis and the build itself write into the project: no page depends on it
+OWN_FILES = {"__pycache__", ".git", ".hypothesis", "_build"}
 
 
 @dataclass
@@ -144,13 +146,18 @@ class Store:
         return f"{changed[0]} changed" if changed else ""
 
     def digest(self, name: str) -> str:
-        """Return the digest of a file by its name in an entry; read once in a build."""
-        if name not in self._digests:
+        """Return the digest of a file, or of the names in a folder, by its name in an entry."""
+        if name not in self._digests:  # read once in a build
+            path = self.root / name
             try:
-                self._digests[name] = digest((self.root / name).read_bytes())
+                if path.is_dir():
+                    inside = sorted(p.name for p in path.iterdir() if p.name not in OWN_FILES)
+                    self._digests[name] = digest(*(n.encode() for n in inside))
+                else:
+                    self._digests[name] = digest(path.read_bytes())
             except FileNotFoundError:
                 self._digests[name] = MISSING
-            except OSError as error:  # a folder, or no right to read it
+            except OSError as error:  # no right to read it
                 self._digests[name] = type(error).__name__
         return self._digests[name]
 
@@ -161,11 +168,10 @@ class Store:
 
     def _name(self, path: Path) -> str:
         path = Path(os.path.realpath(path))
-        parts = set(path.parts)
         if path.is_relative_to(self.root) and not path.is_relative_to(self.folder):
             inside = path.relative_to(self.root)
             venv = path.is_relative_to(Path(sys.prefix).resolve())
-            skip = venv or parts & {"__pycache__", ".git"} or "_build" in inside.parts
+            skip = venv or OWN_FILES & set(inside.parts) or path.suffix == ".pyc"
             return "" if skip else inside.as_posix()
         return "" if any(path.is_relative_to(p) for p in _installed()) else str(path)
 

@@ -97,7 +97,8 @@ class Collector(sphinx_logging.WarningStreamHandler):
             return
         if sphinx_logging.is_suppressed_warning(kind, subtype, self.app.config.suppress_warnings):
             return
-        pages = [Path(self.app.srcdir, f"{name}.md") for name in self.app.project.docnames]
+        project = getattr(self.app, "project", None)  # none yet while the configuration is read
+        pages = [Path(self.app.srcdir, f"{n}.md") for n in (project.docnames if project else ())]
         where = locate(str(getattr(record, "location", "") or ""), message, sorted(pages))
         self.report.add(where, message, record.levelno >= logging.ERROR)
 

@@ -1,7 +1,8 @@
 """Runs inside the kernel of a page: notes which files the page depends on.
 
 `start` is called before the first cell, `report` after the last. Modules are those that the kernel
-has loaded; other files are those that it opened for reading, seen by an audit hook. A page that
+has loaded; other files are those that it opened for reading, and folders those whose names it
+listed, seen by an audit hook. A page that
 starts another process may depend on anything, so it counts as one whose dependencies are unknown.
 This file is executed by path, stays out of the namespace of the page and imports nothing but the
 standard library.
@@ -16,6 +17,8 @@ import types
 from typing import Any
 
 PROCESSES = {"subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn"}
+LISTINGS = {"os.listdir", "os.scandir"}
+IMPORT = "<frozen importlib._bootstrap_external>"  # lists the folders of sys.path to find modules
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -35,6 +38,9 @@ class Witness:
             mode = args[1] if isinstance(args[1], str) else ""
             writes = bool(flags & WRITING) or any(c in mode for c in "wax+")
             (self.written if writes else self.read).add(path)
+        elif event in LISTINGS and isinstance(args[0], str | bytes | None):
+            if sys._getframe(1).f_code.co_filename != IMPORT:
+                self.read.add(os.path.abspath(os.fsdecode(args[0] or ".")))
         elif event in PROCESSES:
             self.processes.add(str(args[0]) if args else event)
 

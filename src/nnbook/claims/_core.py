@@ -27,6 +27,7 @@ TOPICS = {
     "cmp": "composition",
     "app": "approximation",
     "clo": "clothes",
+    "dev": "devices",
     "ln": "layernorm",
     "lg": "lngeometry",
     "sf": "scalefree",

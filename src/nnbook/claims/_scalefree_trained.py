@@ -110,7 +110,7 @@ def rates(seed: int) -> float:
     with_ln, without = (
         sum(accuracy_after(norm, rate, seed) >= 0.5 for rate in RATES) for norm in (True, False)
     )
-    return with_ln - without
+    return float(with_ln - without)
 
 
 @claim(
