@@ -34,7 +34,7 @@ def layer_and_input(c: int, k: int, seed: int) -> tuple[nn.DenseLayer, torch.Ten
 @claim(
     "dn-layer",
     says=r"The published layer normalizes, cuts off and convolves, in this order: "
-    r"$H(z) = K \relu(\operatorname{BN}(z))$, with nothing after the convolution.",
+    r"$H(z) = K \relu(\BN(z))$, with nothing after the convolution.",
     given=DRAWN,
     cases=40,
 )

@@ -122,7 +122,7 @@ ZERO = ("original", "relu-only pre-activation", "full pre-activation", "normaliz
 
 @claim(
     "rn-zero",
-    says=r"With $\gamma = \beta = 0$ in the last $\operatorname{BN}$ of the branch the block is "
+    says=r"With $\gamma = \beta = 0$ in the last $\BN$ of the branch the block is "
     r"the identity, in train and in eval mode, and in the original order it is $\relu$.",
     proof=True,
     given={"order": Choice(ZERO), "c": Size(1, 4), "seed": Size(0, 999)},
@@ -154,7 +154,7 @@ def gradients(block: nn.OrderedBlock, seed: int) -> dict[str, float]:
 @claim(
     "rn-dead",
     says=r"In the full pre-activation block, $\gamma = \beta = 0$ in the second "
-    r"$\operatorname{BN}$ (with $\relu'(0) = 0$) makes the gradients of all its parameters "
+    r"$\BN$ (with $\relu'(0) = 0$) makes the gradients of all its parameters "
     "0: it never learns. With the "
     r"second convolution set to 0 instead, that convolution learns; so does the last $\gamma$ "
     "in the original order.",

@@ -59,7 +59,7 @@ def written(order: str, x: Array, W: Array, U: Array) -> Array:
     "rn-orders",
     says=r"The steps that `nnbook.scratch.ordered_block` takes are those of the formulas of the "
     r"table, for all six orders; the original block is "
-    r"$\relu(x + \operatorname{BN}(U \relu(\operatorname{BN}(W x))))$.",
+    r"$\relu(x + \BN(U \relu(\BN(W x))))$.",
     given={**BLOCK, "order": Choice(tuple(ORDERS))},
     cases=200,
 )
@@ -82,7 +82,7 @@ def differ() -> Outcome:
 
 @refutation(
     "rn-source",
-    says=r"$\operatorname{BN}(\relu(U \operatorname{BN}(\relu(W x)))) + x$ is the residual block "
+    says=r"$\BN(\relu(U \BN(\relu(W x)))) + x$ is the residual block "
     "with batch normalization of "
     "the literature: for every input it lies within 0.2 of one of the five published orders.",
     given={**BLOCK, "n": Size(2, 3), "c": Size(1, 2), "h": Size(1, 2)},
@@ -96,7 +96,7 @@ def source(x: Array, W: Array, U: Array) -> Outcome:
 
 @claim(
     "rn-mean",
-    says=r"Where the branch ends in $\operatorname{BN}$ with $\gamma = 1$, $\beta = 0$, each "
+    says=r"Where the branch ends in $\BN$ with $\gamma = 1$, $\beta = 0$, each "
     r"feature of the branch has mean 0 over the batch and a variance of at most 1. So it has "
     "both signs or is 0, "
     "and the mean of the features of $x$ is not changed by the addition.",
