@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnbook.claims import All, AtMost, Close, Equal, Outcome, claim, measured, refutation
+from nnbook.claims import All, AtMost, Close, Equal, Holds, Outcome, claim, measured, refutation
 from nnbook.claims._resnet_trained import late, pictures
 from nnbook.claims.domains import Choice, Domain, Size
-from nnbook.scratch import dense_block_parameters, densenet_parameters
+from nnbook.scratch import dense_block_parameters, densenet_parameters, resnet_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +63,36 @@ def layer_source(c: int, k: int, seed: int) -> Outcome:
     layer, z = layer_and_input(c, k, seed)
     with torch.no_grad():
         return AtMost(-float(layer(z).min()), 0.0)
+
+
+@claim(
+    "dn-quadratic",
+    says=r"Without a bottleneck a dense block has $(2 + 9k)\big(k_0 L + k \tfrac{L(L-1)}{2}\big)$ "
+    r"parameters: each further layer has $(2 + 9k)k$ more than the one before it.",
+    proof=True,
+    given={"L": Size(1, 12), "c": Size(1, 30), "k": Size(1, 30)},
+)
+def quadratic(L: int, c: int, k: int) -> Outcome:
+    layer = [
+        dense_block_parameters(n, c, k) - (dense_block_parameters(n - 1, c, k) if n > 1 else 0)
+        for n in (L, L + 1)
+    ]
+    return All(
+        Equal(2 * dense_block_parameters(L, c, k), (2 + 9 * k) * (2 * c * L + k * L * (L - 1))),
+        Equal(layer[1] - layer[0], (2 + 9 * k) * k),
+    )
+
+
+@refutation(
+    "dn-fewer-source",
+    says="A DenseNet with three blocks has fewer parameters than a ResNet 16-32-64 of the same "
+    "number of 3x3 convolutions.",
+    given={"n": Size(1, 6), "k": Choice((4, 8, 12, 24))},
+    right="dn-quadratic",
+)
+def fewer_source(n: int, k: int) -> Outcome:
+    dense, res = densenet_parameters([2 * n] * 3, k), resnet_parameters(n)
+    return Holds(dense < res, f"DenseNet {dense:,}, ResNet {res:,}")
 
 
 @claim(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nnbook.claims import All, Close, Equal, Holds, Outcome, claim, measured, refutation
 from nnbook.claims.domains import Choice, Domain, Size
-from nnbook.scratch import block_parameters, bn_s, ordered_block, resnet_parameters
+from nnbook.scratch import block_parameters, ordered_block, resnet_parameters
 from nnbook.scratch.resnet import ORDERS
 
 if TYPE_CHECKING:
@@ -117,27 +118,44 @@ def random_block(order: str, channels: int, seed: int) -> nn.OrderedBlock:
     return block.double()
 
 
-ZERO = ("original", "relu-only pre-activation", "full pre-activation", "normalized last")
+def silenced(order: str, channels: int, seed: int) -> nn.OrderedBlock:
+    """Return a block whose last normalization in the branch multiplies by 0."""
+    import torch
+
+    block = random_block(order, channels, seed)
+    last = getattr(block, f"bn{ORDERS[order][0].count('bn')}")
+    torch.nn.init.zeros_(last.weight)
+    return block
 
 
 @claim(
     "rn-zero",
-    says=r"With $\gamma = \beta = 0$ in the last $\BN$ of the branch the block is "
-    r"the identity, in train and in eval mode, and in the original order it is $\relu$.",
+    says=r"With the identity as shortcut and $\gamma = \beta = 0$ in the last $\BN$ of the branch "
+    r"the block is $\relu$ in the original order, $\relu \circ \BN$ with $\BN$ after addition, and "
+    "the identity in the other four, in train and in eval mode.",
     proof=True,
-    given={"order": Choice(ZERO), "c": Size(1, 4), "seed": Size(0, 999)},
-    cases=40,
+    given={"order": Choice(tuple(ORDERS)), "c": Size(1, 4), "seed": Size(0, 999)},
+    cases=60,
 )
 def zero(order: str, c: int, seed: int) -> Outcome:
     import torch
 
-    block = random_block(order, c, seed)
-    block.bn2.load_state_dict({**block.bn2.state_dict(), "weight": torch.zeros(c)})
+    block = silenced(order, c, seed)
     x = torch.tensor(np.random.default_rng(seed).normal(size=(3, c, 4, 5)))
-    want = x.clamp(min=0) if order == "original" else x
+    found: list[Outcome] = []
     with torch.no_grad():
-        outputs = [block(x), block.eval()(x)]
-    return All(*(Equal(y.numpy(), want.numpy()) for y in outputs))
+        for training in (True, False):
+            y, want = block.train(training)(x), x
+            if order == "bn after addition":
+                norm = block.bn2
+                mean, var = (None, None) if training else (norm.running_mean, norm.running_var)
+                want = torch.nn.functional.batch_norm(
+                    x, mean, var, norm.weight, norm.bias, training
+                )
+            if ORDERS[order][1]:
+                want = want.clamp(min=0)
+            found.append(Close(y.numpy(), want.numpy(), 1e-12))
+    return All(*found)
 
 
 def gradients(block: nn.OrderedBlock, seed: int) -> dict[str, float]:
@@ -151,33 +169,37 @@ def gradients(block: nn.OrderedBlock, seed: int) -> dict[str, float]:
     return {name: 0.0 if g is None else float(g.abs().max()) for name, g in grads.items()}
 
 
+STUCK = ("bn after addition", "relu before addition", "full pre-activation")
+LEARNS = tuple(order for order in ORDERS if order != "relu before addition")
+
+
 @claim(
     "rn-dead",
-    says=r"In the full pre-activation block, $\gamma = \beta = 0$ in the second "
-    r"$\BN$ (with $\relu'(0) = 0$) makes the gradients of all its parameters "
-    "0: it never learns. With the "
-    r"second convolution set to 0 instead, that convolution learns; so does the last $\gamma$ "
-    "in the original order.",
+    says=r"Where $\relu$ follows the last $\BN$ of the branch (with $\relu'(0) = 0$), "
+    r"$\gamma = \beta = 0$ there makes the gradients of all parameters of the branch 0, so that "
+    "they never change. What "
+    "`zero_branches` sets to 0 instead gets a gradient, in the five orders that it takes.",
     proof=True,
-    given={"c": Size(1, 4), "seed": Size(0, 999)},
-    cases=30,
+    given={
+        "order": Choice(STUCK),
+        "other": Choice(LEARNS),
+        "c": Size(1, 4),
+        "seed": Size(0, 999),
+    },
+    cases=60,
 )
-def dead(c: int, seed: int) -> Outcome:
-    import torch
-
+def dead(order: str, other: str, c: int, seed: int) -> Outcome:
     from nnbook import nn
 
-    stuck, pre, post = (
-        random_block(order, c, seed)
-        for order in ("full pre-activation", "full pre-activation", "original")
-    )
-    stuck.bn2.load_state_dict({**stuck.bn2.state_dict(), "weight": torch.zeros(c)})
-    nn.zero_branches(pre)
-    nn.zero_branches(post)
-    never = gradients(stuck, seed)
-    learns = gradients(pre, seed)["conv2.weight"], gradients(post, seed)["bn2.weight"]
+    never = gradients(silenced(order, c, seed), seed)
+    if order == "bn after addition":  # the second one is not in the branch
+        never = {name: size for name, size in never.items() if not name.startswith("bn2")}
+    block = random_block(other, c, seed)
+    nn.zero_branches(block)
+    end = "bn2.weight" if ORDERS[other][0][-1] == "bn" else "conv2.weight"
+    learns = gradients(block, seed)[end]
     return All(
-        Equal(max(never.values()), 0.0), Holds(min(learns) > 0, f"largest gradients {learns}")
+        Equal(max(never.values()), 0.0), Holds(learns > 0, f"largest gradient {learns} of {end}")
     )
 
 
@@ -210,16 +232,21 @@ def added(seed: int) -> float:
 @claim(
     "rn-variance",
     says=r"Let $W$ and $-W$ have one distribution, and let the entries of $U$ be uncorrelated, "
-    r"independent of $W$, of mean 0 and variance $2/h$. Then one full pre-activation block with "
-    r"$\varepsilon = 0$ adds exactly 1 to the expected mean square of the features, provided that "
-    "no feature is constant where it is normalized.",
+    r"independent of $W$, of mean 0 and variance $2/h$. Then one full pre-activation block on "
+    r"vectors with $\varepsilon = 0$ adds exactly 1 to the expected mean square of the features, "
+    "provided that no feature is constant where it is normalized. The expectation is taken over "
+    r"all $U_{jk} = s_j t_k \sqrt{2/h}$ with $s_j, t_k = \pm 1$.",
     proof=True,
-    given={"n": Size(3, 6), "c": Size(1, 4), "h": Size(1, 4), "seed": Size(0, 999)},
+    given={"n": Size(3, 6), "c": Size(1, 3), "h": Size(1, 3), "seed": Size(0, 999)},
 )
 def variance(n: int, c: int, h: int, seed: int) -> Outcome:
-    # given W, E_U |F(x)|^2 per number is 2/h |a|^2, and E_U <x, F(x)> = 0: U is averaged by hand
     rng = np.random.default_rng(seed)
     x, W = rng.normal(size=(n, c)), rng.normal(size=(h, c))
-    seen = np.maximum(bn_s(x), 0)
-    inner = [np.maximum(bn_s(seen @ (sign * W).T), 0) for sign in (1, -1)]
-    return Close(np.mean([2 / h * (a**2).sum(axis=1).mean() for a in inner]), 1.0)
+    squares = [
+        (ordered_block(x, V, scale * np.outer(s, t), "full pre-activation", eps=0.0) ** 2).mean()
+        for scale in [np.sqrt(2 / h)]
+        for V in (W, -W)
+        for s in product((1.0, -1.0), repeat=c)
+        for t in product((1.0, -1.0), repeat=h)
+    ]
+    return Close(np.mean(squares), (x**2).mean() + 1)

@@ -83,8 +83,8 @@ def differ() -> Outcome:
 @refutation(
     "rn-source",
     says=r"$\BN(\relu(U \BN(\relu(W x)))) + x$ is the residual block "
-    "with batch normalization of "
-    "the literature: for every input it lies within 0.2 of one of the five published orders.",
+    "with batch normalization of the literature: on every input it agrees with one of the five "
+    "published orders, up to 0.2.",
     given={**BLOCK, "n": Size(2, 3), "c": Size(1, 2), "h": Size(1, 2)},
     right="rn-orders",
 )
@@ -120,7 +120,8 @@ def mean(x: Array, W: Array, U: Array, order: str) -> Outcome:
 
 @claim(
     "rn-cone",
-    says=r"The output of a block that ends in $\relu$ is never negative. With a branch of 0 it is "
+    says=r"With the identity as shortcut: a block that ends in $\relu$ is never negative. With a "
+    r"branch of 0 it is "
     r"$\relu(x)$, which is $x$ exactly where $x \ge 0$.",
     proof=True,
     given=BLOCK,
