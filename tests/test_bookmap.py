@@ -24,6 +24,7 @@ BOOK, SRC = ROOT / "book", ROOT / "src" / "nnbook"
 WITHOUT_FORMS = {"modules", "circles", "gradientflow", "denselayer", "houses", "initial"}
 WITHOUT_FORMS |= {"softmax", "nonlinear", "lngeometry", "scalefree", "clothes", "approximation"}
 WITHOUT_FORMS |= {"devices"}
+WITHOUT_FORMS |= {"batchsize"}
 CELL = re.compile(r"^(`{3,})\{code-cell\}[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1`*\s*$", re.MULTILINE | re.DOTALL)
 

@@ -175,7 +175,9 @@ class TestWhatIsExecuted:
 
     def test_a_damaged_entry_counts_as_none(self, built):
         path = built.kept / "uses_none.json"
-        path.write_bytes(path.read_bytes().replace(b"42", b"43"))
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b'"42"', b'"43"'))  # in the output and nowhere else
+        assert path.read_bytes() != whole
         assert built.executed() == {"uses_none"}
         assert ">42\n<" in built.html("uses_none")
 
@@ -348,11 +350,15 @@ def test_a_write_that_fails_keeps_the_old_entry_and_leaves_nothing(store, monkey
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{}", b"x" * 64 + b"\n{}"], ids=["empty", "no sum", "wrong sum"]
+    "damage",
+    [b" ", b"{}", b"x" * 64 + b"\n{}", b""],
+    ids=["empty", "no sum", "wrong sum", "one value changed"],
 )
 def test_a_file_that_is_no_entry_counts_as_none(store, damage):
     store.save("page", entry(store))
-    store.path("page").write_bytes(damage)
+    whole = store.path("page").read_bytes()
+    store.path("page").write_bytes(damage or whole.replace(b'"seconds": 1.0', b'"seconds": 2.0'))
+    assert store.path("page").read_bytes() != whole
     assert store.last("page") is None
     assert store.reason("page", "k", store.last("page")) == "never executed"
 

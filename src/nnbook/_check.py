@@ -295,3 +295,70 @@ def check_foldable(who: str, layer: str, rows: bool, training: bool) -> None:
             f"{who}: the batch normalization is in train mode, where it depends on the batch; "
             "call eval() on it first."
         )
+
+
+def check_maps(who: str, name: str, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a shape has samples and channels, and numbers in each sample."""
+    if len(shape) < 2:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has {len(shape)} axes; give (n, c, *s), with "
+            f"samples first and channels second: {name}[None] for one sample."
+        )
+    if math.prod(shape[1:]) == 0:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} has no numbers in a sample, and no numbers "
+            "have no mean; only the axis of the samples may be empty."
+        )
+
+
+def check_groups(who: str, channels: int, groups: int) -> None:
+    """Raise ValueError unless the channels can be split into so many equal groups."""
+    groups = check_count(who, "groups", groups)
+    if channels % groups:
+        fits = [n for n in range(1, channels + 1) if channels % n == 0]
+        raise ValueError(
+            f"{who}: {channels} channels cannot be split into groups={groups} equal groups; "
+            f"for {channels} channels use one of {fits}."
+        )
+
+
+def check_per_channel(who: str, name: str, shape: Sequence[int], channels: int) -> None:
+    """Raise ValueError unless there is one number per channel."""
+    if tuple(shape) != (channels,):
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(shape)} must have shape ({channels},), one number per "
+            "channel (axis 1 of the input); reshape it or change the number of channels."
+        )
+
+
+def check_positions(who: str, shape: Sequence[int]) -> None:
+    """Raise ValueError if a channel has one position only."""
+    if math.prod(shape[2:]) == 1:
+        raise ValueError(
+            f"{who}: an input of shape {tuple(shape)} has one number per channel, which would be "
+            "normalized to 0 whatever it is; give more positions or normalize groups of channels."
+        )
+
+
+def check_nonzero(who: str, name: str, zero: bool) -> None:
+    """Raise ValueError if a row is zero where it is to be divided by its length."""
+    if zero:
+        raise ValueError(
+            f"{who}: a row of {name} is zero, so is its root mean square, and 0/0 has no value; "
+            "give eps > 0 or leave the row out."
+        )
+
+
+def check_axis_count(who: str, got: Sequence[int], wanted: Collection[int], axes: str) -> None:
+    """Raise ValueError unless a shape has one of the wanted numbers of axes."""
+    if len(got) not in wanted:
+        raise ValueError(f"{who}: an input of shape {tuple(got)} has {len(got)} axes; give {axes}.")
+
+
+def check_several(who: str, shape: Sequence[int], numbers: int) -> None:
+    """Raise ValueError if one sample with one number per group is all there is."""
+    if numbers == 1:
+        raise ValueError(
+            f"{who}: an input of shape {tuple(shape)} has one number per group, which would be "
+            "normalized to 0 whatever it is; give fewer groups or more positions."
+        )

@@ -33,6 +33,8 @@ TOPICS = {
     "sf": "scalefree",
     "bn": "batchnorm",
     "rs": "runningstats",
+    "gn": "groupnorm",
+    "bs": "batchsize",
     "rn": "resnet",
     "dn": "densenet",
 }

@@ -160,6 +160,24 @@ from .densenet import (
 from .densenet import (
     densenet_parameters as densenet_parameters,
 )
+from .groupnorm import (
+    group_norm as group_norm,
+)
+from .groupnorm import (
+    group_norm_vjp as group_norm_vjp,
+)
+from .groupnorm import (
+    instance_norm as instance_norm,
+)
+from .groupnorm import (
+    instance_norm_vjp as instance_norm_vjp,
+)
+from .groupnorm import (
+    rms_norm as rms_norm,
+)
+from .groupnorm import (
+    rms_norm_vjp as rms_norm_vjp,
+)
 from .initial import (
     he_normal as he_normal,
 )
