@@ -40,7 +40,7 @@ REGISTRY = registry()
 AUDIT = {"INT": 14, "MM": 15, "HD": 6, "ACT": 12, "AD": 16, "CMP": 6, "CD": 5, "LN": 15, "TT": 57}
 AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FMT": 3}
 AUDIT |= {"NRM": 6, "NRM-X": 4, "CV1": 9, "CV1-X": 7, "CVM": 4, "CV2": 5, "CV2-X": 5, "CNN": 5}
-AUDIT |= {"PRC": 10, "RES": 7, "RES-X": 4}
+AUDIT |= {"PRC": 10, "RES": 7, "RES-X": 4, "RSB": 2, "DEN": 2}
 OTHERS = {"BRG-01"}
 
 

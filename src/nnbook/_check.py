@@ -232,6 +232,15 @@ def check_increasing(who: str, name: str, got: Sequence[float] | np.ndarray) -> 
         )
 
 
+def check_pictures(who: str, shape: Sequence[int], channels: int) -> None:
+    """Raise ValueError unless a shape is that of pictures with so many channels."""
+    if len(shape) != 4 or shape[1] != channels:
+        raise ValueError(
+            f"{who}: input has shape {tuple(shape)} where (n, {channels}, h, w) is wanted; "
+            "add the axes that are missing, or build the module for other channels."
+        )
+
+
 def check_channels(who: str, name: str, shape: Sequence[int]) -> None:
     """Raise ValueError unless a shape has an axis of samples and one of channels."""
     if len(shape) < 2:

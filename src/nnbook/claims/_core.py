@@ -44,6 +44,8 @@ TOPICS = {
     "res": "residual",
     "pth": "paths",
     "dep": "depth",
+    "rn": "resnet",
+    "dn": "densenet",
 }
 
 Check = Callable[..., Outcome]

@@ -32,6 +32,10 @@ from .composition import mlp_parameters as mlp_parameters
 from .conv1d import Conv1d as Conv1d
 from .conv2d import Conv2d as Conv2d
 from .conv2d import conv2d as conv2d
+from .densenet import DenseBlock as DenseBlock
+from .densenet import DenseLayer as DenseLayer
+from .densenet import DenseNet as DenseNet
+from .densenet import Transition as Transition
 from .groupnorm import GroupNorm as GroupNorm
 from .groupnorm import InstanceNorm1d as InstanceNorm1d
 from .groupnorm import InstanceNorm2d as InstanceNorm2d
@@ -53,6 +57,14 @@ from .pooling import max_pool2d as max_pool2d
 from .residual import ResidualBlock as ResidualBlock
 from .residual import ResidualMLP as ResidualMLP
 from .residual import Scale as Scale
+from .resnet import OrderedBlock as OrderedBlock
+from .resnet import PadShortcut as PadShortcut
+from .resnet import PostActBlock as PostActBlock
+from .resnet import PreActBlock as PreActBlock
+from .resnet import ResNet as ResNet
+from .resnet import conv1x1 as conv1x1
+from .resnet import conv3x3 as conv3x3
+from .resnet import zero_branches as zero_branches
 from .runningstats import fold_batch_norm as fold_batch_norm
 from .tracing import Edge as Edge
 from .tracing import Fork as Fork

@@ -70,6 +70,12 @@ from .denselayer import matmul as matmul
 from .denselayer import matmul_loops as matmul_loops
 from .denselayer import matmul_vjp as matmul_vjp
 from .denselayer import mm_operations as mm_operations
+from .densenet import dense_block as dense_block
+from .densenet import dense_block_parameters as dense_block_parameters
+from .densenet import dense_block_vjp as dense_block_vjp
+from .densenet import dense_channels as dense_channels
+from .densenet import dense_connections as dense_connections
+from .densenet import densenet_parameters as densenet_parameters
 from .equivariance import circulant as circulant
 from .equivariance import conv1d_circular as conv1d_circular
 from .equivariance import conv1d_circular_fft as conv1d_circular_fft
@@ -108,6 +114,10 @@ from .residual import residual_block as residual_block
 from .residual import residual_block_vjp as residual_block_vjp
 from .residual import residual_stack as residual_stack
 from .residual import residual_stack_vjp as residual_stack_vjp
+from .resnet import block_parameters as block_parameters
+from .resnet import ordered_block as ordered_block
+from .resnet import ordered_block_vjp as ordered_block_vjp
+from .resnet import resnet_parameters as resnet_parameters
 from .runningstats import batch_norm_eval as batch_norm_eval
 from .runningstats import batch_norm_eval_vjp as batch_norm_eval_vjp
 from .runningstats import fold_batch_norm as fold_batch_norm
