@@ -19,7 +19,7 @@ from threading import Event
 
 import pytest
 from runner import Page, run_pages, widths
-from smallbook import FRONT, SmallBook
+from smallbook import FRONT, ROOT, SmallBook
 from store import Entry, Store, digest, environment
 
 COMMAND = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
@@ -347,6 +347,27 @@ def test_a_write_that_fails_keeps_the_old_entry_and_leaves_nothing(store, monkey
         store.save("page", entry(store, seconds=2.0))
     assert store.last("page") == entry(store)
     assert [p.name for p in store.folder.iterdir()] == ["page.json"]
+
+
+def test_a_module_that_was_loaded_before_the_watch_began_counts(tmp_path):
+    (tmp_path / "early.py").write_text("x = 1")
+    code = (
+        "import early, runpy, sys; w = runpy.run_path(sys.argv[1]); w['start'](); "
+        "open('late.txt').close(); print(w['report']())"
+    )
+    (tmp_path / "late.txt").write_text("")
+    witness = ROOT / "book" / "_ext" / "witness.py"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(witness)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = json.loads(ran.stdout)
+    assert str(tmp_path / "early.py") in seen["modules"]
+    assert seen["read"] == [str(tmp_path / "late.txt")]
+    assert seen["processes"] == []
 
 
 def test_what_tools_write_into_the_project_is_no_dependency(store):
