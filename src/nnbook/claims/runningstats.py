@@ -234,9 +234,9 @@ STATS |= {"gamma": Vector("c"), "beta": Vector("c"), "eps": Scalar(0.01, 1)}
 
 @claim(
     "rs-fold",
-    says=r"With given $\mu, \sigma^2$, $\BN \circ \MM_{W,b} = \MM_{W',b'}$ with "
-    r"$W' = \diag(d) W$, $b' = \beta + d \odot (b - \mu)$, $d = \gamma / \sqrt{\sigma^2 + "
-    r"\varepsilon}$.",
+    says=r"With fixed $\bar\mu, \bar\sigma^2$, $\BN \circ \MM_{W,b} = \MM_{W',b'}$ with "
+    r"$W' = \diag(d) W$, $b' = \beta + d \odot (b - \bar\mu)$, "
+    r"$d = \gamma / \sqrt{\bar\sigma^2 + \varepsilon}$.",
     proof=True,
     given={**STATS, "Z": Matrix("B", "m"), "W": Matrix("c", "m"), "b": Vector("c")},
 )
@@ -269,7 +269,7 @@ def fold_exact() -> Identities:
 @claim(
     "rs-foldconv",
     says=r"The same for a convolution of any stride, padding, dilation and number of groups: "
-    r"filter $c$ times $d_c$, the bias $\beta + d \odot (b - \mu)$.",
+    r"filter $c$ times $d_c$, the bias $\beta + d \odot (b - \bar\mu)$.",
     proof=True,
     given={
         "eps": STATS["eps"],
