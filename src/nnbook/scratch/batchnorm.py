@@ -116,7 +116,7 @@ def bn_s_vjp(v: Batch, x: Batch, eps: float = 0.0) -> Batch:
     u, axes = centred / sigma, _axes(x)
     across = v - v.mean(axis=axes, keepdims=True)  # n c *s
     along = (v * u).mean(axis=axes, keepdims=True)  # 1 c *1
-    return ((across - u * along) / sigma).astype(x.dtype)  # n c *s, eq. bn-vjp
+    return ((across - u * along) / sigma).astype(x.dtype)  # n c *s, eq. bn-jacobian
 
 
 def batch_norm(

@@ -59,11 +59,11 @@ def running_update(
     check_range(who, "momentum", alpha, 0.0, 1.0, ends="[]")
     wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     axes = (0, *range(2, x.ndim))
-    batch_mean, batch_var = wide.mean(axis=axes), wide.var(axis=axes, ddof=1)  # c, eq. rs-kept
-    return (
-        ((1 - alpha) * mean + alpha * batch_mean).astype(mean.dtype),  # c, eq. rs-update
-        ((1 - alpha) * var + alpha * batch_var).astype(var.dtype),  # c, eq. rs-update
-    )
+    batch_mean = wide.mean(axis=axes)  # c
+    batch_var = wide.var(axis=axes, ddof=1)  # c, eq. rs-kept
+    new_mean = (1 - alpha) * mean + alpha * batch_mean  # c, eq. rs-update
+    new_var = (1 - alpha) * var + alpha * batch_var  # c, eq. rs-update
+    return new_mean.astype(mean.dtype), new_var.astype(var.dtype)
 
 
 def _check(who: str, x: Batch, **vectors: PerChannel) -> None:
