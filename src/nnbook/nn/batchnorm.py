@@ -206,7 +206,7 @@ def batch_norm(
     and `torch.func` work.
 
     Args:
-        input: a batch of shape (n, c, *s).
+        input: a batch of shape ``(n, c, *s)``.
         running_mean: shape (c,); None in training means that none is kept.
         running_var: shape (c,), likewise; both or neither.
         weight: gamma, shape (c,); None means 1.

@@ -68,7 +68,7 @@ class ResidualBlock(Residual):
         dtype: their type.
 
     Shape:
-        (*, d) to (*, d); with a projection to (*, out_features).
+        ``(*, d)`` to ``(*, d)``; with a projection to ``(*, out_features)``.
 
     Raises:
         ValueError: if the branch changes the length and there is no projection; or if

@@ -216,7 +216,7 @@ def im2col(
         dilation: the step from one entry of a window to the next.
 
     Returns:
-        An array of shape (*batch, channels * entries, windows); the entries are read channel by
+        An array of shape ``(*batch, channels * entries, windows)``; the entries are read channel by
         channel and row by row, the windows row by row.
 
     Raises:
@@ -269,7 +269,7 @@ def col2im(
         dilation: as in `im2col`.
 
     Returns:
-        Pictures of shape (*batch, channels, height, width).
+        Pictures of shape ``(*batch, channels, height, width)``.
 
     Raises:
         ValueError: if the columns are not those of such windows.
@@ -370,7 +370,7 @@ def conv2d(
             convolution is called depthwise.
 
     Returns:
-        An array of shape (*batch, outputs, *places) and of the dtype of x.
+        An array of shape ``(*batch, outputs, *places)`` and of the dtype of x.
 
     Raises:
         ValueError: if channels, groups, weight and bias do not fit, or no window fits.

@@ -51,7 +51,7 @@ def dense_block_vjp(v: Array, x: Array, weights: Weights) -> tuple[Array, list[n
     r"""Return the gradients of :math:`\langle v, \mathrm{dense\_block}(x)\rangle`.
 
     Args:
-        v: the gradient at the output, of shape (*batch, k0 + k1 + ...).
+        v: the gradient at the output, of shape ``(*batch, k0 + k1 + ...)``.
         x: the input.
         weights: as in `dense_block`.
 

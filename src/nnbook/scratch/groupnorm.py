@@ -42,7 +42,7 @@ def group_norm(
     positions. A group that holds a single number gives beta, whatever the number is.
 
     Args:
-        x: maps of shape (n, c, \*s): samples, channels, any number of axes of positions.
+        x: maps of shape ``(n, c, *s)``: samples, channels, any number of axes of positions.
         gamma: scale of each channel; None means 1.
         beta: shift of each channel; None means 0.
         groups: number of groups; it must divide c. Neighbouring channels share a group.
@@ -123,7 +123,7 @@ def instance_norm(
     r"""Normalize each channel of each sample over its positions: a group for every channel.
 
     Args:
-        x: maps of shape (n, c, \*s).
+        x: maps of shape ``(n, c, *s)``.
         gamma: scale of each channel; None means 1.
         beta: shift of each channel; None means 0.
         eps: added to the variance, in the units of x squared.

@@ -70,7 +70,7 @@ def max_pool2d(
         padding: how many :math:`-\infty` are put on each side; at most half of the kernel.
 
     Returns:
-        An array of shape (*batch, *places) and of the dtype of x.
+        An array of shape ``(*batch, *places)`` and of the dtype of x.
 
     Raises:
         ValueError: if no window fits, or an option is out of range.
@@ -136,7 +136,7 @@ def avg_pool2d(
         count_include_pad: whether these zeros count as entries of the mean.
 
     Returns:
-        An array of shape (*batch, *places) and of the dtype of x.
+        An array of shape ``(*batch, *places)`` and of the dtype of x.
 
     Raises:
         ValueError: if no window fits, or an option is out of range.
@@ -241,7 +241,7 @@ def adaptive_avg_pool2d(x: Picture, size: Pair) -> Pooled:
         size: height and width of the output.
 
     Returns:
-        An array of shape (*batch, *size) and of the dtype of x.
+        An array of shape ``(*batch, *size)`` and of the dtype of x.
 
     Raises:
         ValueError: if a length is not positive.

@@ -34,7 +34,7 @@ def running_update(
     Args:
         mean: the running mean so far, shape (c,).
         var: the running variance so far, shape (c,).
-        x: a batch of shape (n, c, *s) with at least two values per channel.
+        x: a batch of shape ``(n, c, *s)`` with at least two values per channel.
         momentum: alpha, the weight of the new batch; None means ``1 / (seen + 1)``, which makes
             the running statistics plain means over all batches.
         seen: how many batches came before; only looked at when momentum is None.
@@ -90,7 +90,7 @@ def batch_norm_eval(
     With the statistics given, this is an affine map of each value; samples are not mixed.
 
     Args:
-        x: a batch of shape (n, c, *s); it may be empty.
+        x: a batch of shape ``(n, c, *s)``; it may be empty.
         mean: mean of each channel, shape (c,).
         var: variance of each channel, shape (c,).
         gamma: scale of each channel; None means 1.
@@ -196,8 +196,8 @@ def fold_batch_norm(
         \quad d = \gamma / \sqrt{\sigma^2 + \varepsilon}
 
     Args:
-        W: weight of shape (c, *k): (c, inputs) of an affine map, (c, inputs / groups, *kernel) of
-            a convolution with any number of groups.
+        W: weight of shape ``(c, *k)``: (c, inputs) of an affine map, and
+            ``(c, inputs / groups, *kernel)`` of a convolution with any number of groups.
         b: bias of shape (c,); None means 0.
         mean: running mean of the batch normalization that follows, shape (c,).
         var: its running variance.
