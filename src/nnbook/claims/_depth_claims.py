@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnbook.claims import measured
-from nnbook.claims._depth_trained import alike, at_start, result
+from nnbook.claims._depth_trained import alike, at_start, result, trained
 
 SEEDS = (1, 2, 3)  # seed 0 chose the learning rates
 RECIPE = (
@@ -68,6 +68,17 @@ def forgotten(seed: int) -> float:
 
 
 @measured(
+    "dep-alike-residual",
+    says=r"As `dep-alike`, with 64 blocks $z + \sigma(\cdot)$ in place of plain ones.",
+    band=(0.97, 1.0),
+    seeds=SEEDS,
+    unit="cosine",
+)
+def forgotten_residual(seed: int) -> float:
+    return alike("residual", 64, seed)
+
+
+@measured(
     "dep-shallow",
     says=rf"Two blocks can be trained with and without skips: the smaller accuracy of the two "
     rf"({RECIPE}).",
@@ -101,6 +112,18 @@ def plain(seed: int) -> float:
 )
 def unscaled(seed: int) -> float:
     return result("residual", 64, seed)[1]
+
+
+@measured(
+    "dep-residual-rates",
+    says=r"Smaller rates do not help: as `dep-residual`, the best accuracy with the rates "
+    r"$10^{-5}$, $10^{-10}$, $10^{-15}$, $10^{-20}$.",
+    band=(0.0, 0.25),
+    seeds=SEEDS,
+    unit="accuracy",
+)
+def smaller_rates(seed: int) -> float:
+    return max(trained("residual", 64, 10.0**-power, seed)[1] for power in (5, 10, 15, 20))
 
 
 @measured(
