@@ -42,7 +42,7 @@ def gradients_scaled(seed: int) -> float:
     "dep-gradients-plain",
     says=r"As `dep-gradients`, without skips: 128 layers in a chain. The gradients neither "
     r"vanish nor explode.",
-    band=(-3.0, 1.5),
+    band=(-2.0, 1.5),
     seeds=SEEDS,
     unit="powers of ten",
 )

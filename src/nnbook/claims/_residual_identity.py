@@ -98,7 +98,7 @@ def narrow(d: int, h: int, seed: int, name: str) -> Outcome:
     back = residual_stack_vjp(free, np.tile(z, (len(free), 1)), blocks, activation=sigma)[0]
     size = max(1.0, float(np.abs(tall).max()))
     inside = np.random.default_rng(seed + 2).uniform(-0.9, 0.9, size=d)
-    outcomes = [AtMost(d - L * h, len(free)), Close(back, free, tol=1e-7 * size)]
+    outcomes: list[Outcome] = [AtMost(d - L * h, len(free)), Close(back, free, tol=1e-7 * size)]
     for count in {L, d // h}:  # blocks that flatten h entries each, the others passing
         taken, flat = np.arange(d) < count * h, thin_blocks(d, h, count)
         rows = residual_stack_vjp(np.eye(d), np.tile(inside, (d, 1)), flat)[0]

@@ -172,7 +172,7 @@ def growth(seed: int) -> float:
     says=r"The factor $1/\sqrt L$ keeps the mean square of the values below $e$ times that of the "
     r"input, also with $\relu$ at the end of the branches (mean of ten networks with 64 blocks of "
     r"width 64).",
-    right="dep-drift",
+    right="dep-inverse",
 )
 def sqrt_source() -> Outcome:
     grown = [squares(64, 1 / 8, seed) for seed in range(10)]
