@@ -18,7 +18,9 @@ RATES = (0.03, 0.01, 0.001)
 
 
 def network(kind: str, blocks: int, seed: int) -> torch.nn.Module:
-    """Return a network from 784 pixels to 10 classes, drawn by He's rule, biases zero.
+    """Return a network from 784 pixels to 10 classes, its blocks drawn by He's rule.
+
+    The first and the last map have half the variance of that rule; biases are zero.
 
     Args:
         kind: ``"plain"`` leaves out the additions; ``"residual"`` is the block with an activation

@@ -13,6 +13,7 @@ from nnbook.scratch import (
     branch_jacobian,
     residual_block,
     residual_block_vjp,
+    residual_stack,
     residual_stack_vjp,
 )
 from nnbook.scratch.residual import Block
@@ -79,7 +80,8 @@ def zero_exact() -> Identities:
     "res-narrow",
     says=r"If $L$ branches of width $h$ have $Lh < d$, then at every point and for all weights "
     r"there is a space of at least $d - Lh$ dimensions of gradients $v$ that pass the whole stack "
-    r"unchanged.",
+    r"unchanged. With $\relu$ at both places it can be exactly $d - Lh$ dimensions, and for "
+    r"$Lh = d$ the Jacobian can be zero.",
     proof=True,
     given={"d": Size(3, 8), "h": Size(1, 2), "seed": Size(0, 999), "name": Choice(tuple(MAPS))},
 )
@@ -95,7 +97,25 @@ def narrow(d: int, h: int, seed: int, name: str) -> Outcome:
     free = rows[rank:]
     back = residual_stack_vjp(free, np.tile(z, (len(free), 1)), blocks, activation=sigma)[0]
     size = max(1.0, float(np.abs(tall).max()))
-    return All(AtMost(d - L * h, len(free)), Close(back, free, tol=1e-7 * size))
+    inside = np.random.default_rng(seed + 2).uniform(-0.9, 0.9, size=d)
+    outcomes: list[Outcome] = [AtMost(d - L * h, len(free)), Close(back, free, tol=1e-7 * size)]
+    for count in {L, d // h}:  # blocks that flatten h entries each, the others passing
+        taken, flat = np.arange(d) < count * h, thin_blocks(d, h, count)
+        rows = residual_stack_vjp(np.eye(d), np.tile(inside, (d, 1)), flat)[0]
+        outcomes.append(Close(rows, np.diag(1.0 - taken)))
+        outcomes.append(Close(residual_stack(inside, flat), np.where(taken, 1.0, inside)))
+    return All(*outcomes)
+
+
+def thin_blocks(d: int, h: int, count: int) -> list[Block]:
+    """Return ReLU blocks of hidden width h; each one sets h further entries in (-1, 1) to 1."""
+    blocks = []
+    for at in range(0, count * h, h):
+        pick = np.eye(d)[at : at + h]
+        shut = -np.ones(d)  # the outer ReLU of all other entries stays shut
+        shut[at : at + h] = 2
+        blocks.append((-pick.T, shut, pick, np.ones(h)))
+    return blocks
 
 
 def _norms(L: int, d: int, seed: int, deltas: Array) -> Array:

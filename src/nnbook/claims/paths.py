@@ -10,7 +10,15 @@ import numpy as np
 from nnbook.claims import All, Close, Equal, Outcome, claim, exact, refutation
 from nnbook.claims.domains import Choice, Scalar, Size
 from nnbook.claims.residual import MAPS, Array, Identities, stack
-from nnbook.scratch import identity, paths_by_length, relu, residual_block_vjp, residual_stack
+from nnbook.scratch import (
+    identity,
+    paths_by_length,
+    relu,
+    residual_block_vjp,
+    residual_stack,
+    sigmoid,
+    sigmoid_vjp,
+)
 from nnbook.scratch.residual import Block
 
 # --- paths ----------------------------------------------------------------------------------------
@@ -116,6 +124,19 @@ def contains(d: int, h: int, L: int, more: int, name: str, seed: int) -> Outcome
     return All(Equal(len(deep), L + more), Equal(*values))
 
 
+@refutation(
+    "pth-contains-source",
+    says=r"With $W_1 = 0$ and $b_1 = 0$ a block is the identity whatever its activation is, also "
+    r"with the sigmoid.",
+    given={"z": Scalar(-9, 9), "w": Scalar(-9, 9), "b": Scalar(-9, 9)},
+    right="pth-contains",
+)
+def contains_source(z: float, w: float, b: float) -> Outcome:
+    point, one = np.array([z]), np.ones((1, 1))
+    block = (0 * one, np.zeros(1), w * one, np.array([b]))
+    return Close(residual_stack(point, [block], activation=(sigmoid, sigmoid_vjp)), point)
+
+
 START = {"d": Size(1, 6), "h": Size(1, 6), "B": Size(1, 5), "seed": Size(0, 999)}
 
 
@@ -128,8 +149,8 @@ def _gradients(d: int, h: int, B: int, seed: int, **options: object) -> list[Arr
 @claim(
     "pth-stuck",
     says=r"With $\relu$ at the end of the branch and $W_1 = 0$, $b_1 = 0$, the gradients of "
-    r"$W_1$, $b_1$, $W_2$ and $b_2$ are exactly zero, whatever the loss: gradient descent never "
-    r"moves such a block (with the slope 0 at 0, as PyTorch has it).",
+    r"$W_1$, $b_1$, $W_2$ and $b_2$ are exactly zero, whatever loss is put on the output: gradient "
+    r"descent never moves such a block (with the slope 0 at 0, as PyTorch has it).",
     proof=True,
     given=START,
 )

@@ -273,7 +273,7 @@ def chain(d: int, h: int, L: int, name: str, seed: int) -> Outcome:
         residual_stack(z + sign * step * one, blocks, activation=sigma) for sign in (1, -1)
     )
     slopes = (ahead - behind).T / (2 * step)
-    size = max(1.0, float(np.abs(product).max()) ** 2)
+    size = max(1.0, float(np.abs(product).max()))
     return All(Close(seen, back), Close(back, product.T @ v), Close(slopes, product, 1e-6 * size))
 
 

@@ -61,7 +61,8 @@ class ResidualBlock(Residual):
         outer: whether an activation ends the branch. With ``ReLU`` there, the block can only add
             numbers that are not negative; False lets the branch go up and down.
         scale: the factor c of the branch, which is not learned.
-        zero_init: whether W1 and b1 start at zero, which makes the block the identity.
+        zero_init: whether W1 and b1 start at zero, which makes the block the identity, or the
+            projection where there is one.
         projection: a module for the input where the branch changes the length.
         out_features: the length that the branch returns; None means d.
         device: where the parameters lie.
