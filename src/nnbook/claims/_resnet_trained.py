@@ -111,9 +111,9 @@ def plain(seed: int) -> float:
 
 @measured(
     "rn-gradients",
-    says=r"Before training, the gradient at the input of the first block is longer than at that "
-    "of the last one by this factor in the plain network of 32 layers with batch "
-    "normalization, divided by the same factor in the ResNet.",
+    says="Networks of 32 layers with batch normalization before training: the factor by which the "
+    "gradient is longer at the input of the first block than at that of the last one, in the plain "
+    "network divided by that in the ResNet.",
     band=(3.0, 100.0),
     unit="times",
 )
