@@ -386,6 +386,6 @@ def transposed(z: Array, w: Array, s: int, p: int, d: int, seed: int) -> Outcome
     return All(Close(u @ z, v @ y), Close(u, Q.T @ v), Close(y, Q @ z))
 
 
-from nnbook.claims._conv1d_filters import learned_kernel, noisy, pattern  # noqa: E402
+from nnbook.claims._conv1d_filters import found, learned_kernel, noisy, pattern  # noqa: E402
 
-__all__ = ["learned_kernel", "noisy", "pattern"]
+__all__ = ["found", "learned_kernel", "noisy", "pattern"]
