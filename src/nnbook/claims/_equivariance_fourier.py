@@ -144,7 +144,7 @@ def halves(count: int, seed: int) -> tuple[tuple[Array, Array], tuple[Array, Arr
 
 
 def model(kind: str) -> torch.nn.Module:
-    """Return a convolution with the largest answer of each channel, or an MLP of many more weights."""
+    """Return a convolution with the largest answer per channel, or an MLP of more weights."""
     import torch
 
     from nnbook import nn
