@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from tools import close, numeric_vjp, torch_vjp
 
 from nnbook import scratch
+from nnbook.claims._channels_text import corpus
 from nnbook.claims.channels import LETTERS, snippets
 
 # in, out, kernel, groups, steps
@@ -90,6 +93,19 @@ def test_snippets_come_in_pairs_with_the_same_letters():
     assert y.tolist() == [1] * 10 + [0] * 10
     fresh, _ = snippets(20, 0, fresh=True)
     assert not np.array_equal(fresh, x)
+
+
+def test_no_paragraph_of_the_manual_is_in_both_parts():
+    from pydoc_data.topics import topics
+
+    first, second = corpus()
+    assert 3 < len(first) / len(second) < 5
+    long = [
+        " ".join(re.findall("[a-z]+", p.lower())) for t in topics.values() for p in t.split("\n\n")
+    ]
+    long = [p for p in long if len(p) > 200]
+    assert len(long) > 100
+    assert not [p for p in long if p in first and p in second]
 
 
 @pytest.mark.errors

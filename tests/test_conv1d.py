@@ -154,6 +154,24 @@ def test_low_precision_is_as_good_as_torch(dtype, rtol):
         close(one, two, rtol, rtol * max(1.0, float(two.abs().max())))
 
 
+@pytest.mark.parametrize("case", [MODULES[i] for i in (1, 2, 3, 8)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("fused", [False, True])
+def test_mixed_precision_gives_the_types_of_torch_forward_and_backward(case, kind, fused):
+    ours, theirs = pair(case, kind)
+    x, other = tensors(2, case[0], 13, dtype=kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16), nn.fused_convolution(fused):
+        y, want = ours(x), theirs(other)
+    assert y.dtype == want.dtype
+    close(y, want, 2e-2, 2e-2)
+    v = torch.randn_like(want)
+    got = torch.autograd.grad(y, [x, *ours.parameters()], v)
+    wanted = torch.autograd.grad(want, [other, *theirs.parameters()], v)
+    assert [g.dtype for g in got] == [g.dtype for g in wanted] == [kind] * len(got)
+    for one, two in zip(got, wanted, strict=True):
+        close(one, two, 3e-2, 3e-2 * max(1.0, float(two.abs().max())))
+
+
 @pytest.mark.parametrize("case", MODULES)
 def test_the_printed_form_and_the_state_are_those_of_torch(case):
     ours, theirs = pair(case)

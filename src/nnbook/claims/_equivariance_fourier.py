@@ -82,7 +82,7 @@ def border_error(m: int, seed: int, half: int = 3, t: int = 1) -> float:
     "eqv-border",
     says=r"White noise, a random kernel of 7 weights, zero padding: the relative error of "
     r"$\operatorname{Conv1D\text{-}S}(D_1 z) = D_1\operatorname{Conv1D\text{-}S}(z)$ falls like "
-    r"$1/\sqrt m$, as only entries at the ends are wrong. The number is the error at $m = 16$ over "
+    r"$1/\sqrt m$, as entries at the ends only are wrong. The number is the error at $m = 16$ over "
     r"that at $m = 256$; $1/\sqrt m$ would give 4.",
     band=(3.5, 5.0),
     unit="ratio of errors",
@@ -94,14 +94,14 @@ def border(seed: int) -> float:
 def stride_error(s: int, t: int, seed: int, noise: bool = True) -> float:
     """Return how far a circular convolution of stride s is from moving with the signal.
 
-    The best shift of the output is taken. The signal is white noise or, without noise, a slow
-    wave packet.
+    The best shift of the output is taken. The kernel is random; the signal is white noise or,
+    without noise, a bump that changes slowly.
     """
     rng = np.random.default_rng(seed)
     m = 96
     packet = np.exp(-(((np.arange(m) - 40) / 9) ** 2))
-    z = rng.normal(size=m) if noise else packet
-    w = rng.normal(size=7) if noise else np.hanning(9)[1:-1]
+    z, w = rng.normal(size=m), rng.normal(size=7)
+    z = z if noise else packet
     before, after = (conv1d_circular(x, w)[::s] for x in (z, shift(z, t)))
     return min(relative(after, shift(before, r)) for r in range(len(before)))
 
@@ -144,7 +144,7 @@ def halves(count: int, seed: int) -> tuple[tuple[Array, Array], tuple[Array, Arr
 
 
 def model(kind: str) -> torch.nn.Module:
-    """Return a convolution with the largest answer of each channel, or an MLP of similar size."""
+    """Return a convolution with the largest answer per channel, or an MLP of more weights."""
     import torch
 
     from nnbook import nn

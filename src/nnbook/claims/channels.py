@@ -82,24 +82,27 @@ def count(C: int, n: int, m: int, k: int) -> Outcome:
 
 @claim(
     "chn-steps",
-    says=r"From the $m^2$ entries of a full matrix, locality keeps $mk - l(l+1)$ (for $m \ge l$) "
-    r"and sharing makes them $k$ numbers.",
+    says=r"Let $m \ge l + 1$. From the $m^2$ entries of a full matrix, locality keeps "
+    r"$mk - l(l+1)$, and sharing makes them $k$ numbers.",
     proof=True,
-    given={"m": Size(7, 30), "l": Size(0, 3)},
+    given={"l": Size(0, 6), "more": Size(1, 20)},
 )
-def steps(m: int, l: int) -> Outcome:  # noqa: E741  (the letter of the equation)
-    Q = toeplitz(np.arange(1.0, 2 * l + 2), m)
-    there = Q[Q != 0]
+def steps(l: int, more: int) -> Outcome:  # noqa: E741  (the letter of the equation)
+    m, k = l + more, 2 * l + 1
+    there = np.abs(np.subtract.outer(np.arange(m), np.arange(m))) <= l
+    Q = toeplitz(np.arange(1.0, k + 1), m)
     return All(
-        Equal(len(there), m * (2 * l + 1) - l * (l + 1)), Equal(len(np.unique(there)), 2 * l + 1)
+        Equal(Q != 0, there),
+        Equal(int(there.sum()), m * k - l * (l + 1)),
+        Equal(len(np.unique(Q[there])), k),
     )
 
 
 @claim(
     "chn-more",
     says=r"Between the same numbers of channels and $m \to m'$ positions, a convolution has more "
-    r"weights than the full matrix if and only if $k > m m'$. A kernel that fits on $m + 2p$ "
-    r"entries can do so only if some of its weights meet nothing but padding.",
+    r"weights than the full matrix if and only if $k > m m'$. Then some of the weights meet "
+    r"nothing but padding.",
     proof=True,
     given={
         "C": Size(1, 4),
@@ -169,26 +172,26 @@ def groups(g: int, c: int, n: int, m: int, seed: int) -> Outcome:
 
 @claim(
     "chn-separable",
-    says=r"A depthwise convolution ($C$ groups, kernels $d_j$) and then one with $k = 1$ and the "
-    r"matrix $P$ is the convolution with the kernels $w_{ij} = P_{ij} d_j$. It has $kC + CC'$ "
+    says=r"A depthwise convolution ($C$ groups, kernels $u_j$) and then one with $k = 1$ and the "
+    r"matrix $P$ is the convolution with the kernels $w_{ij} = P_{ij} u_j$. It has $kC + CC'$ "
     r"weights instead of $kCC'$, which is the fraction $1/C' + 1/k$; with $k \times k$ kernels "
     r"$k^2C + CC'$ and $1/C' + 1/k^2$.",
     proof=True,
     given={
         "x": Matrix("C", "m"),
-        "d": Matrix("C", 3),
+        "u": Matrix("C", 3),
         "P": Matrix("n", "C"),
         "axes": Choice((1, 2)),
     },
 )
-def separable(x: Array, d: Array, P: Array, axes: int) -> Outcome:
+def separable(x: Array, u: Array, P: Array, axes: int) -> Outcome:
     (n, C), k = P.shape, 3
-    deep = conv_channels(x, d[:, None], groups=C, padding=1)
+    deep = conv_channels(x, u[:, None], groups=C, padding=1)
     two = conv_parameters(C, C, k, groups=C, bias=False, axes=axes)
     two += conv_parameters(C, n, 1, bias=False)
     full = conv_parameters(C, n, k, bias=False, axes=axes)
     return All(
-        Close(conv_channels(deep, P[..., None]), conv_channels(x, P[..., None] * d, padding=1)),
+        Close(conv_channels(deep, P[..., None]), conv_channels(x, P[..., None] * u, padding=1)),
         Equal(two, k**axes * C + C * n),
         Close(two / full, 1 / n + 1 / k**axes),
     )

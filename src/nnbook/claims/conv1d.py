@@ -31,9 +31,9 @@ Identities = list[tuple[str, Any]]
 class Kernel(Vector):
     """A kernel of an odd number of weights, ``2 l + 1`` with l from least to most."""
 
-    def __init__(self, least: int = 0, most: int = 3, **conditions: Any) -> None:
+    def __init__(self, least: int = 0, most: int = 3, half: str = "l", **conditions: Any) -> None:
         super().__init__("k", **conditions)
-        self.halves = Size(least, most)
+        self.halves, self.half = Size(least, most), half
 
     def names(self) -> tuple[str, ...]:
         """Need no size: the length is the kernel's own."""
@@ -46,7 +46,8 @@ class Kernel(Vector):
 
     def text(self, name: str) -> str:
         """Name the space and the range of l."""
-        return super().text(name).replace("^{k}", r"^{2l+1}") + rf",\ {self.halves.text('l')}"
+        power = f"^{{2{self.half}+1}}"
+        return super().text(name).replace("^{k}", power) + rf",\ {self.halves.text(self.half)}"
 
 
 Z = Vector(1, 9)
@@ -291,7 +292,7 @@ def products(m: int, k: int) -> int:
     "cvo-products",
     says=r"For $m \ge l$, $\operatorname{Conv1D\text{-}S}$ takes exactly $mk - l(l+1)$ products "
     r"with numbers of $z$, where $k = 2l+1$. That is $(m - l)(m - l - 1)$ fewer than the $m^2$ "
-    r"of a full matrix; for $m \le l + 1$ it is $m^2$, none fewer.",
+    r"of a full matrix. For every $m$, it is $m^2$ if and only if $m \le l + 1$.",
     proof=True,
     given={"m": Size(1, 40), "l": Size(0, 9)},
     also=[{"m": 4, "l": 4}, {"m": 5, "l": 4}, {"m": 3, "l": 4}],
@@ -302,9 +303,7 @@ def products_law(m: int, l: int) -> Outcome:  # noqa: E741  (the letter of the e
     want = [Equal(np.count_nonzero(toeplitz(np.ones(k), m)), found)]
     if m >= l:
         want += [Equal(found, m * k - l * (l + 1)), Equal(m**2 - found, (m - l) * (m - l - 1))]
-    if m <= l + 1:
-        want.append(Equal(found, m**2))
-    return All(*want)
+    return All(*want, Equal(found == m**2, m <= l + 1))
 
 
 @exact("cvo-products")
@@ -366,8 +365,10 @@ def adjoint_exact() -> Identities:
     r"\rangle$ where $Q^\top v$ adds the kernel up at each position, times $v$ there.",
     proof=True,
     given={
-        "z": Vector(6, 9),
-        "w": Vector(1, 4),
+        "m": Size(6, 9),
+        "k": Size(1, 4),
+        "z": Vector("m"),
+        "w": Vector("k"),
         "s": Size(1, 3),
         "p": Size(0, 2),
         "d": Choice((1, 2)),
@@ -385,6 +386,6 @@ def transposed(z: Array, w: Array, s: int, p: int, d: int, seed: int) -> Outcome
     return All(Close(u @ z, v @ y), Close(u, Q.T @ v), Close(y, Q @ z))
 
 
-from nnbook.claims._conv1d_filters import learned_kernel, noisy, pattern  # noqa: E402
+from nnbook.claims._conv1d_filters import found, learned_kernel, noisy, pattern  # noqa: E402
 
-__all__ = ["learned_kernel", "noisy", "pattern"]
+__all__ = ["found", "learned_kernel", "noisy", "pattern"]

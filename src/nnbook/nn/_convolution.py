@@ -286,9 +286,19 @@ def convolve(
     if _fused.get():
         return _fused_kernel(who, x, weight, bias, stride, dilation, groups, widths, mode)
     batch = x if x.dim() == n + 2 else x[None]
-    batch = pad(who, batch, widths, mode)
+    batch, weight, bias = map(_mixed, (pad(who, batch, widths, mode), weight, bias))
     y: Tensor = (product or _Convolve.apply)(batch, weight, bias, stride, dilation, groups)
     return y if x.dim() == n + 2 else y[0]
+
+
+def _mixed(t: Maybe) -> Any:
+    """Inside ``torch.autocast``, give t the type of that block, as torch does before it convolves.
+
+    The backward pass runs outside the block, so both passes must see the same types.
+    """
+    if t is None or t.dtype == torch.float64 or not torch.is_autocast_enabled(t.device.type):
+        return t
+    return t.to(torch.get_autocast_dtype(t.device.type))
 
 
 def _fused_kernel(

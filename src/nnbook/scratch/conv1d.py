@@ -165,7 +165,8 @@ def windows(
                [2., 4., 0.]])
     """
     output_size(z.shape[-1], k, stride=stride, padding=padding, dilation=dilation)
-    padded = np.pad(z, [(0, 0)] * (z.ndim - 1) + [(padding, padding)]) if padding else z
+    ends = [(0, 0)] * (z.ndim - 1) + [(padding, padding)]
+    padded = np.pad(z, ends) if padding else z
     span = dilation * (k - 1) + 1
     every = np.lib.stride_tricks.sliding_window_view(padded, span, axis=-1)
     return every[..., ::stride, ::dilation]  # *batch out k, eq. cvo-window
