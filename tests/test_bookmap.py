@@ -51,7 +51,7 @@ def cells(path: Path) -> list[str]:
 
 def equation_labels(text: str) -> list[str]:
     """Return the labels of the equations that a page defines."""
-    return re.findall(r"^\$\$\s*\(([\w-]+)\)", text, re.MULTILINE) + re.findall(
+    return re.findall(r"^\$\$(?:.+\$\$)?\s*\(([\w-]+)\)", text, re.MULTILINE) + re.findall(
         r"^(?:`{3,}|:{3,})\{math\}\s*\n:label:\s*([\w-]+)", text, re.MULTILINE
     )
 

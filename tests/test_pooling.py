@@ -153,6 +153,29 @@ def test_infinities_and_nan_pass_as_in_torch():
         torch.testing.assert_close(ours(x), theirs(x), equal_nan=True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stride": 1, "padding": 1}, {"stride": 2, "padding": 1, "ceil_mode": True}],
+    ids=str,
+)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("share", [0.2, 0.8, 1.0])
+def test_gradients_and_indices_at_infinities_and_nan_are_those_of_torch(options, value, share):
+    x = torch.randint(0, 3, (2, 3, 7, 8)).double()
+    x[torch.rand(x.shape) < share] = value
+    want, index = functional.max_pool2d(x, 3, return_indices=True, **options)
+    v = torch.randn_like(want)
+    x.requires_grad_()
+    (grad,) = torch.autograd.grad(functional.max_pool2d(x, 3, **options), x, v)
+    assert torch.equal(nn.max_pool2d(x, 3, return_indices=True, **options)[1], index)
+    (got,) = torch.autograd.grad(nn.max_pool2d(x, 3, **options), x, v)
+    close(got, grad)
+    weighed = torch.func.grad(lambda x, v: (nn.max_pool2d(x, 3, **options) * v).sum())
+    close(torch.func.vmap(weighed)(x.detach(), v), grad)
+    if "ceil_mode" not in options:
+        close(scratch.max_pool2d_vjp(v.numpy(), x.detach().numpy(), 3, **options), grad)
+
+
 def test_channels_last_is_kept():
     x = torch.randn(2, 3, 6, 8).to(memory_format=torch.channels_last)
     for module in (nn.MaxPool2d(2), nn.AvgPool2d(2)):

@@ -64,7 +64,7 @@ PAIR: dict[str, Domain] = {"w1": Matrix(3, 3), "w2": Matrix(3, 3)}
 
 @claim(
     "cvt-stack",
-    says=r"Without padding and without an activation between them, convolutions with $w_1$, then "
+    says=r"Without padding, stride, dilation and activation, convolutions with $w_1$, then "
     r"$w_2$, are one convolution, with the kernel $\sum_p (w_1)_p (w_2)_{r-p}$, whose sides are "
     r"$k_1 + k_2 - 1$: two of $3 \times 3$ give one of $5 \times 5$, three give $7 \times 7$.",
     proof=True,
@@ -150,7 +150,7 @@ KERNELS, STRIDES, DILATIONS = Choice((1, 2, 3, 5)), Choice((1, 2, 3)), Choice((1
     "cvt-field",
     says=r"An entry after $L$ layers depends on a square of side "
     r"$r = 1 + \sum_l d_l (k_l - 1) \prod_{i<l} s_i$ of the input at most; with positive weights "
-    "it depends on all four corners of that square.",
+    "and no activation it depends on all four corners of that square.",
     proof=True,
     given={
         "k1": KERNELS,

@@ -125,21 +125,40 @@ def shift_source(x: Array, kernel: Array, W: Array) -> Outcome:
         "m": Size(1, 4),
         "n": Size(1, 4),
         "W": Box(2, 3, "m", "n"),
-        "y": Box(3, "m", "n"),
+        "x": Box(1, "m", "n"),
+        "kernel": Box(3, 1, 3, 3),
         "row": Matrix(2, 3),
         "down": Size(0, 3),
         "right": Size(0, 3),
     },
 )
-def shift_dense(W: Array, y: Array, row: Array, down: int, right: int) -> Outcome:
+def shift_dense(W: Array, x: Array, kernel: Array, row: Array, down: int, right: int) -> Outcome:
+    def F(x: Array) -> Array:
+        return relu(conv2d(np.pad(x, [(0, 0), (1, 1), (1, 1)], mode="wrap"), kernel))
+
     flat = np.broadcast_to(row[:, :, None, None], W.shape).reshape(2, -1)
-    moved = np.roll(y, (down, right), axis=(1, 2))
-    # the mean of W over all shifts is constant over the places, and equals W only if W is
-    shifts = [np.roll(W, (i, j), axis=(2, 3)) for i, j in np.ndindex(W.shape[2:])]
-    average = np.broadcast_to(W.mean(axis=(2, 3), keepdims=True), W.shape)
+    moved = F(np.roll(x, (down, right), axis=(1, 2)))
     return All(
-        Close(flat @ moved.ravel(), flat @ y.ravel()), Close(sum(shifts) / len(shifts), average)
+        Close(flat @ moved.ravel(), flat @ F(x).ravel()),
+        # the converse: what the worst shift changes is what is not constant in a row of W
+        Close(change(W), np.ptp(W, axis=(2, 3))),
     )
+
+
+def change(W: Array) -> Array:
+    """Return the most that a cyclic shift of a unit array changes in W vec(y), F the identity.
+
+    One number for each row and channel. Where it is 0 the row is constant over the places.
+    """
+    worst = np.zeros(W.shape[:2])
+    for channel, i, j in np.ndindex(W.shape[1:]):
+        y = np.zeros(W.shape[1:])
+        y[channel, i, j] = 1
+        for shift in np.ndindex(W.shape[2:]):
+            moved = np.roll(y, shift, axis=(1, 2))
+            gap = np.abs(np.tensordot(W, moved - y, 3))
+            worst[:, channel] = np.maximum(worst[:, channel], gap)
+    return worst
 
 
 @claim(

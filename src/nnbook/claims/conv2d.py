@@ -121,7 +121,7 @@ def size(m: int, k: int, s: int, p: int, d: int) -> Outcome:
 
 @claim(
     "cvt-conv",
-    says=r"$\ConvTwo(x)_i = b_i + \sum_j \ConvTwoS_{i,j}(x_j)$: each pair of an input and an "
+    says=r"$y_i = b_i + \sum_j \ConvTwoS_{i,j}(x_j)$: each pair of an input and an "
     "output channel has its own kernel, and the bias is added once, after the sum.",
     given={
         "m": Size(1, 5),
@@ -184,8 +184,8 @@ def products(m: int, n: int, half: int) -> Outcome:
 
 @claim(
     "cvt-toeplitz",
-    says=r"$\vect(\ConvTwoS(z)) = Q \vect(z)$ with $Q_{(i,j),(r,s)} = w_{r-i+l+1,\,s-j+l+1}$: "
-    r"block $(i, r)$ depends on $r - i$ alone, and within a block an entry on $s - j$ alone.",
+    says=r"$\vect(\ConvTwoS(z)) = Q \vect(z)$ with $Q_{(i,j),(r,u)} = w_{r-i+l+1,\,u-j+l+1}$: "
+    r"block $(i, r)$ depends on $r - i$ alone, and within a block an entry on $u - j$ alone.",
     proof=True,
     given={**SIDES, **ODD, "z": Matrix("m", "n")},
 )
@@ -227,7 +227,7 @@ def options(s: int, p: int, g: int) -> Any:
 
 @claim(
     "cvt-im2col",
-    says=r"$\ConvTwo(x) = b + \operatorname{reshape}(W)\,\operatorname{im2col}(x)$, for every "
+    says=r"$y = b + \operatorname{reshape}(W)\,\operatorname{im2col}(x)$, for every "
     "stride, padding and number of groups, with the columns of each group of channels for itself.",
     proof=True,
     given=GRID,
@@ -266,7 +266,7 @@ def adjoint(x: Array, w: Array, s: int, p: int, g: int, seed: int) -> Outcome:
 
 @claim(
     "cvt-backward",
-    says=r"With $v$ the gradient at $y = \ConvTwo(x)$: the gradient at $x$ is the transposed "
+    says=r"With $v$ the gradient at $y = b + \ConvTwo(x)$: the gradient at $x$ is the transposed "
     r"convolution of $v$, at $W$ it is $v$ times the transposed columns, at $b$ it is the sum of "
     r"$v$ over all places.",
     proof=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import reduce
@@ -43,10 +44,17 @@ class _Axis:
         self.with_padding = [b - a for a, b in zip(starts, stops, strict=True)]
         self.inside = [min(b, length) - max(a, 0) for a, b in zip(starts, stops, strict=True)]
 
+        self.length = length
+
     def entries(self, k: int) -> slice:
         """Return where, on the padded axis, entry k of all windows lies."""
         first = self.dilation * k
         return slice(first, first + self.stride * (self.out - 1) + 1, self.stride)
+
+    def inside_at(self, k: int, device: Any) -> Tensor:
+        """Return for which windows entry k is one of the picture, not of the padding."""
+        place = torch.arange(self.out, device=device) * self.stride + self.dilation * k
+        return (place >= self.padding) & (place < self.padding + self.length)
 
 
 def _axes(
@@ -112,12 +120,31 @@ class _Largest(torch.autograd.Function):
 def _firsts(
     x: Tensor, best: Tensor, down: _Axis, right: _Axis, kernel: Sequence[int]
 ) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
-    """Yield, for each entry of the windows, where it is the first of the largest ones."""
-    free = torch.ones_like(best, dtype=torch.bool)
-    for places in _entries(down, right, kernel):
-        first = (x[(..., *places)] == best) & free
-        free = free & ~first
-        yield places, first
+    """Yield, for each entry of the windows, where it is the one that is chosen.
+
+    That is the first of the largest ones in the picture, never one of the padding, and the last
+    NaN where there are any, as in torch.
+    """
+    spots = list(_entries(down, right, kernel))
+    offsets = itertools.product(range(kernel[0]), range(kernel[1]))
+    taken = torch.zeros_like(best, dtype=torch.bool)
+    lost = []
+    for places in reversed(spots) if _has_nan(best) else ():
+        lost.append(x[(..., *places)].isnan() & ~taken)
+        taken = taken | lost[-1]
+    for places, (p, q) in zip(spots, offsets, strict=True):
+        first = (x[(..., *places)] == best) & ~taken
+        if down.behind or right.behind:
+            first = first & (down.inside_at(p, x.device)[:, None] & right.inside_at(q, x.device))
+        taken = taken | first
+        yield places, first | lost.pop() if lost else first
+
+
+def _has_nan(t: Tensor) -> bool:
+    try:
+        return bool(t.isnan().any())
+    except RuntimeError:  # inside vmap no value can be asked for: take the careful way
+        return True
 
 
 def _entries(down: _Axis, right: _Axis, kernel: Sequence[int]) -> Iterator[tuple[slice, slice]]:

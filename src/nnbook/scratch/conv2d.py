@@ -128,10 +128,10 @@ def conv2d_s_vjp(v: Plane, z: Plane, w: Kernel) -> tuple[Plane, Kernel]:
 def conv2d_matrix(w: Kernel, size: tuple[int, int]) -> Float[np.ndarray, "m m"]:
     r"""Return the matrix of Conv2D-S on pictures that are read row by row.
 
-    .. math:: Q_{(i,j),(r,s)} = w_{r-i+l+1,\; s-j+l'+1}
+    .. math:: Q_{(i,j),(r,u)} = w_{r-i+l+1,\; u-j+l'+1}
 
     where these indices exist, and 0 elsewhere: block (i, r) depends on r - i alone, and within a
-    block an entry depends on s - j alone.
+    block an entry depends on u - j alone.
 
     Args:
         w: the kernel; both of its lengths are odd.

@@ -89,7 +89,8 @@ def max_pool2d_vjp(
     r"""Return the gradient of :math:`\langle v, \mathrm{max\_pool2d}(x)\rangle` at x.
 
     Each number of v goes to the largest entry of its window; where several are equally large, to
-    the first, row by row, as in PyTorch. There the maximum has no derivative.
+    the first, row by row; where some are NaN, to the last of these. Both are the choices of
+    PyTorch: there the maximum has no derivative. The padding is never chosen.
 
     Args:
         v: the gradient at the output.
@@ -112,9 +113,14 @@ def max_pool2d_vjp(
     pool = _Pool("max_pool2d_vjp", x, kernel, stride, padding)
     check_same_shape("max_pool2d_vjp", "v", v.shape, (*x.shape[:-2], *pool.out))
     windows = pool.windows(x, -np.inf)
-    first = windows.argmax(axis=-1)[..., None]  # *batch h' w' 1
+    largest = windows == windows.max(axis=-1, keepdims=True)
+    inside = pool.windows(np.ones(pool.size), 0.0) > 0  # a window of -inf takes no padding
+    first = (largest & inside).argmax(axis=-1)  # *batch h' w'
+    unordered = np.isnan(windows)
+    last = windows.shape[-1] - 1 - unordered[..., ::-1].argmax(axis=-1)  # of the NaN, if any
+    chosen = np.where(unordered.any(axis=-1), last, first)[..., None]  # *batch h' w' 1
     sent = np.zeros_like(windows)
-    np.put_along_axis(sent, first, v[..., None], axis=-1)  # *batch h' w' k, eq. pool-eq-max-grad
+    np.put_along_axis(sent, chosen, v[..., None], axis=-1)  # *batch h' w' k, eq. pool-eq-max-grad
     return pool.gather(sent)
 
 
