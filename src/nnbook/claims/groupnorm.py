@@ -1,6 +1,6 @@
 """Claims of the topic groupnorm: which numbers share one statistic, and what that ignores.
 
-RMS normalization and what is measured have files of their own, loaded at the end.
+What is measured has a file of its own, loaded at the end.
 """
 
 from __future__ import annotations
@@ -146,21 +146,22 @@ def laws(x: Array, a: Array, c: Array) -> Outcome:
 @claim(
     "gn-bias",
     says=r"Adding $b_c$ to every position of channel $c$ leaves the output as it is for every "
-    r"input if and only if $b$ is constant in each group. With $b$ in front of a group of two "
-    "channels or more, a bias is not void; in front of instance normalization it is.",
+    r"input if and only if $b$ is constant in each group, where no $\gamma_c$ is 0. So a bias "
+    "before groups of two channels or more is not void; before instance normalization it is.",
     proof=True,
-    given={**SIZES, "x": X, "b": Maps("G", "k"), "eps": EPS},
+    given={**SIZES, "x": X, "b": Maps("G", "k"), **AFFINE, "eps": EPS},
 )
-def bias(x: Array, b: Array, eps: float) -> Outcome:
+def bias(x: Array, b: Array, gamma: Array, beta: Array, eps: float) -> Outcome:
     z, groups = maps(x)
+    gamma, beta = np.where(np.abs(gamma) < 0.1, 1.0, gamma).ravel(), beta.ravel()
     shared = np.repeat(b[:, :1], b.shape[1], axis=1)  # the same number in a whole group
 
     def after(z: Array, b: Array) -> Array:
-        return group_norm(z + b.reshape(-1, 1), groups=groups, eps=eps)
+        return group_norm(z + b.reshape(-1, 1), gamma, beta, groups=groups, eps=eps)
 
-    kept = Close(after(z, shared), group_norm(z, groups=groups, eps=eps), 1e-8)
-    # where b is not constant, the input 0 shows it: its output is 0 without the bias
-    seen = np.abs(after(0 * z, b)).max() > 1e-9
+    kept = Close(after(z, shared), after(z, 0 * b), 1e-8)
+    # where b is not constant, the input 0 shows it: its output is beta without the bias
+    seen = np.abs(after(0 * z, b) - beta[:, None]).max() > 1e-9
     return All(kept, Holds(seen == bool((np.ptp(b, axis=1) > 0).any()), f"b = {b}: {seen}"))
 
 
@@ -239,7 +240,7 @@ def two_exact() -> Identities:
     z, eps = symbols("z", 2), sympy.Symbol("epsilon", positive=True)
     d = z[0] - z[1]
     want = d / sympy.sqrt(d**2 + 4 * eps)
-    return [("the first of two", ln_symbolic(z, eps)[0] ** 2 - want**2)]
+    return [("the first of two", ln_symbolic(z, eps)[0] - want)]
 
 
 @claim(
@@ -331,6 +332,6 @@ def between(x: Array) -> Outcome:
     return All(*found)
 
 
-from nnbook.claims import _groupnorm_rms  # noqa: E402
+from nnbook.claims import _groupnorm_trained  # noqa: E402
 
-__all__ = ["_groupnorm_rms"]
+__all__ = ["_groupnorm_trained"]

@@ -96,16 +96,10 @@ from .groupnorm import (
     InstanceNorm2d as InstanceNorm2d,
 )
 from .groupnorm import (
-    RMSNorm as RMSNorm,
-)
-from .groupnorm import (
     group_norm as group_norm,
 )
 from .groupnorm import (
     instance_norm as instance_norm,
-)
-from .groupnorm import (
-    rms_norm as rms_norm,
 )
 from .layernorm import (
     LayerNorm as LayerNorm,
@@ -118,6 +112,12 @@ from .linear import (
 )
 from .linear import (
     affine as affine,
+)
+from .rmsnorm import (
+    RMSNorm as RMSNorm,
+)
+from .rmsnorm import (
+    rms_norm as rms_norm,
 )
 from .runningstats import (
     fold_batch_norm as fold_batch_norm,

@@ -154,12 +154,6 @@ from .groupnorm import (
 from .groupnorm import (
     instance_norm_vjp as instance_norm_vjp,
 )
-from .groupnorm import (
-    rms_norm as rms_norm,
-)
-from .groupnorm import (
-    rms_norm_vjp as rms_norm_vjp,
-)
 from .initial import (
     he_normal as he_normal,
 )
@@ -192,6 +186,12 @@ from .linear import (
 )
 from .linear import (
     mm_vjp as mm_vjp,
+)
+from .rmsnorm import (
+    rms_norm as rms_norm,
+)
+from .rmsnorm import (
+    rms_norm_vjp as rms_norm_vjp,
 )
 from .runningstats import (
     batch_norm_eval as batch_norm_eval,
