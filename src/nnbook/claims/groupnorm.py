@@ -249,10 +249,19 @@ def two_exact() -> Identities:
     r"all of them $u_\varepsilon(ax) = \operatorname{sign}(a)\, u_{\varepsilon/a^2}(x)$ for "
     r"$a \ne 0$, and a constant group gives $\beta$.",
     proof=True,
-    given={**SIZES, "s": Size(2, 4), "x": X, "a": Scalar(-5, 5, nonzero=True), "eps": EPS},
+    given={
+        **SIZES,
+        "s": Size(2, 4),
+        "x": X,
+        "a": Scalar(-5, 5, nonzero=True),
+        **AFFINE,
+        "eps": EPS,
+    },
 )
-def eps_everywhere(x: Array, a: float, eps: float) -> Outcome:
+def eps_everywhere(x: Array, a: float, gamma: Array, beta: Array, eps: float) -> Outcome:
     z, groups = maps(x)
+    gamma, beta = gamma.ravel(), beta.ravel()
+    constant, everywhere = 0 * z + a, 0 * z + beta[:, None]
 
     def by_group(z: Array, *, eps: float) -> Array:
         return group_norm(z, groups=groups, eps=eps)
@@ -261,7 +270,13 @@ def eps_everywhere(x: Array, a: float, eps: float) -> Outcome:
     found = []
     for norm in norms:
         found.append(Close(norm(a * z, eps=eps), np.sign(a) * norm(z, eps=eps / a**2)))
-        found.append(Close(norm(0 * z + a, eps=eps), 0 * z))
+        found.append(Close(norm(constant, eps=eps), 0 * z))
+    for got in (
+        group_norm(constant, gamma, beta, groups=groups, eps=eps),
+        instance_norm(constant, gamma, beta, eps=eps),
+        layer_norm(constant, 0 * everywhere[0] + gamma[:, None], everywhere[0], eps=eps),
+    ):
+        found.append(Close(got, everywhere))
     return All(*found)
 
 
