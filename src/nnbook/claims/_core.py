@@ -30,6 +30,7 @@ TOPICS = {
     "dev": "devices",
     "ln": "layernorm",
     "lg": "lngeometry",
+    "rms": "rmsnorm",
     "sf": "scalefree",
     "bn": "batchnorm",
     "rs": "runningstats",

@@ -65,6 +65,8 @@ from .resnet import ResNet as ResNet
 from .resnet import conv1x1 as conv1x1
 from .resnet import conv3x3 as conv3x3
 from .resnet import zero_branches as zero_branches
+from .rmsnorm import RMSNorm as RMSNorm
+from .rmsnorm import rms_norm as rms_norm
 from .runningstats import fold_batch_norm as fold_batch_norm
 from .tracing import Edge as Edge
 from .tracing import Fork as Fork

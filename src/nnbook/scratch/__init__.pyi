@@ -118,6 +118,8 @@ from .resnet import block_parameters as block_parameters
 from .resnet import ordered_block as ordered_block
 from .resnet import ordered_block_vjp as ordered_block_vjp
 from .resnet import resnet_parameters as resnet_parameters
+from .rmsnorm import rms_norm as rms_norm
+from .rmsnorm import rms_norm_vjp as rms_norm_vjp
 from .runningstats import batch_norm_eval as batch_norm_eval
 from .runningstats import batch_norm_eval_vjp as batch_norm_eval_vjp
 from .runningstats import fold_batch_norm as fold_batch_norm
