@@ -39,10 +39,8 @@ from .densenet import Transition as Transition
 from .groupnorm import GroupNorm as GroupNorm
 from .groupnorm import InstanceNorm1d as InstanceNorm1d
 from .groupnorm import InstanceNorm2d as InstanceNorm2d
-from .groupnorm import RMSNorm as RMSNorm
 from .groupnorm import group_norm as group_norm
 from .groupnorm import instance_norm as instance_norm
-from .groupnorm import rms_norm as rms_norm
 from .layernorm import LayerNorm as LayerNorm
 from .layernorm import layer_norm as layer_norm
 from .linear import Linear as Linear

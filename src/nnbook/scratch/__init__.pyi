@@ -87,8 +87,6 @@ from .groupnorm import group_norm as group_norm
 from .groupnorm import group_norm_vjp as group_norm_vjp
 from .groupnorm import instance_norm as instance_norm
 from .groupnorm import instance_norm_vjp as instance_norm_vjp
-from .groupnorm import rms_norm as rms_norm
-from .groupnorm import rms_norm_vjp as rms_norm_vjp
 from .initial import he_normal as he_normal
 from .initial import he_uniform as he_uniform
 from .initial import xavier_normal as xavier_normal
