@@ -136,6 +136,9 @@ def test_training_of_one_sample_at_a_time_is_that_of_instance_norm_only_in_train
 def test_fresh_statistics_are_those_of_the_test_sample_and_change_nothing_else():
     before = [t.clone() for t in trained.trained("batch", 2, "samples", 0).state_dict().values()]
     with_running = trained.accuracy("batch", 2, "samples", 0)
-    assert trained.accuracy_with_fresh_statistics(0) != with_running
+    fresh = trained.accuracy_with_fresh_statistics(0)
+    assert fresh != with_running
+    assert trained.accuracy_with_fresh_statistics(0, 1000) == fresh
+    assert 0.1 < trained.accuracy_with_fresh_statistics(0, 2) < fresh
     after = list(trained.trained("batch", 2, "samples", 0).state_dict().values())
     close(after, before)

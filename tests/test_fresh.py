@@ -19,7 +19,7 @@ from threading import Event
 
 import pytest
 from runner import Page, run_pages, widths
-from smallbook import FRONT, SmallBook
+from smallbook import FRONT, ROOT, SmallBook
 from store import Entry, Store, digest, environment
 
 COMMAND = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
@@ -347,6 +347,50 @@ def test_a_write_that_fails_keeps_the_old_entry_and_leaves_nothing(store, monkey
         store.save("page", entry(store, seconds=2.0))
     assert store.last("page") == entry(store)
     assert [p.name for p in store.folder.iterdir()] == ["page.json"]
+
+
+def test_a_module_that_was_loaded_before_the_watch_began_counts(tmp_path):
+    (tmp_path / "early.py").write_text("x = 1")
+    code = (
+        "import early, runpy, sys; w = runpy.run_path(sys.argv[1]); w['start'](); "
+        "open('late.txt').close(); print(w['report']())"
+    )
+    (tmp_path / "late.txt").write_text("")
+    witness = ROOT / "book" / "_ext" / "witness.py"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(witness)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = json.loads(ran.stdout)
+    assert str(tmp_path / "early.py") in seen["modules"]
+    assert seen["read"] == [str(tmp_path / "late.txt")]
+    assert seen["processes"] == []
+
+
+def test_what_tools_write_into_the_project_is_no_dependency(store):
+    own = ["__pycache__/a.txt", ".hypothesis/x", ".git/HEAD", "book/_build/page", "old.pyc"]
+    for name in (*own, "data/kept.txt"):
+        (store.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (store.root / name).write_text("1")
+    seen = {"modules": [], "read": [str(store.root / n) for n in (*own, "data/kept.txt")]}
+    assert set(store.dependencies(seen)) == {"data/kept.txt"}
+
+
+def test_a_folder_is_the_names_in_it_without_those_of_tools(store):
+    def now():
+        return Store(store.folder, store.root, {}).digest("data")
+
+    (store.root / "data").mkdir()
+    (store.root / "data" / "a.txt").write_text("1")
+    first = now()
+    (store.root / "data" / "a.txt").write_text("2")
+    (store.root / "data" / "__pycache__").mkdir()
+    assert now() == first
+    (store.root / "data" / "b.txt").write_text("1")
+    assert now() != first
 
 
 @pytest.mark.parametrize(

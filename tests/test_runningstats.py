@@ -132,11 +132,12 @@ def test_a_layer_in_half_precision_stays_so():
 
 
 def test_the_convolution_of_the_claims_is_torchs(rng):
-    for groups in (1, 2):
-        x, W = rng.normal(size=(2, 4, 7)), rng.normal(size=(6, 4 // groups, 3))
-        b = rng.normal(size=6)
-        want = torch.nn.functional.conv1d(*map(torch.tensor, (x, W, b)), groups=groups)
-        close(claims.convolve(x, W, b, groups), want)
+    for how in ((1, 1, 0, 1), (2, 1, 0, 1), (1, 2, 1, 1), (2, 3, 2, 2), (1, 1, 2, 3)):
+        x, W = rng.normal(size=(2, 4, 7)), rng.normal(size=(6, 4 // how[0], 3))
+        b, (groups, stride, padding, dilation) = rng.normal(size=6), how
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        want = torch.nn.functional.conv1d(*map(torch.tensor, (x, W, b)), **options)
+        close(claims.convolve(x, W, b, *how), want)
 
 
 def test_taking_statistics_anew_changes_nothing_else():

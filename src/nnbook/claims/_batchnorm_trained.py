@@ -12,6 +12,8 @@ from nnbook.claims._scalefree_trained import pictures
 from nnbook.scratch import bn_s
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
 
@@ -62,10 +64,13 @@ def network(norm: bool, *, depth: int = 6, width: int = 64) -> torch.nn.Module:
 
 
 @cache
-def trained(norm: bool, seed: int, epochs: int = 3) -> tuple[float, ...]:
+def trained(
+    norm: bool, seed: int, start: Callable[[torch.nn.Module], None] | None = None
+) -> tuple[float, ...]:
     """Train on 1000 pictures of Fashion-MNIST; return the loss of each epoch, then the accuracy.
 
-    The accuracy is that in eval mode on the test pictures of the sample.
+    The accuracy is that in eval mode on the test pictures of the sample; `start` may set other
+    initial weights than torch's usual ones.
     """
     import torch
 
@@ -74,12 +79,14 @@ def trained(norm: bool, seed: int, epochs: int = 3) -> tuple[float, ...]:
     train, test = pictures(seed)
     training.seed_everything(seed)
     model = network(norm)
+    if start is not None:
+        start(model)
     history = training.fit(
         model,
         train,
         loss=torch.nn.CrossEntropyLoss(),
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
-        epochs=epochs,
+        epochs=3,
         batch_size=50,
         seed=seed,
     )

@@ -33,11 +33,23 @@ TOPICS = {
     "sch": "schedules",
     "ln": "layernorm",
     "lg": "lngeometry",
+    "rms": "rmsnorm",
     "sf": "scalefree",
     "bn": "batchnorm",
     "rs": "runningstats",
     "gn": "groupnorm",
     "bs": "batchsize",
+    "cvo": "conv1d",
+    "eqv": "equivariance",
+    "chn": "channels",
+    "cvt": "conv2d",
+    "pool": "pooling",
+    "cnn": "cnn",
+    "res": "residual",
+    "pth": "paths",
+    "dep": "depth",
+    "rn": "resnet",
+    "dn": "densenet",
 }
 
 Check = Callable[..., Outcome]

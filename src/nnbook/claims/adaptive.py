@@ -219,6 +219,6 @@ def against_sgd(seed: int) -> float:
     return max(adam) - max(sgd)
 
 
-from nnbook.claims._adaptive_decay import reddi  # noqa: E402
+from nnbook.claims import _adaptive_decay  # noqa: E402
 
-__all__ = ["reddi"]
+__all__ = ["_adaptive_decay"]

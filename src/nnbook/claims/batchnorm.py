@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbook.claims import All, Close, Holds, Outcome, claim, exact, refutation
+from nnbook.claims import All, Close, Outcome, claim, exact, refutation
 from nnbook.claims._layernorm_module import complex_jacobian, ln_complex
 from nnbook.claims.domains import Array, Domain, Matrix, Scalar, Size, Vector
 from nnbook.claims.layernorm import Identities, ln_symbolic, symbols
@@ -35,8 +35,6 @@ def rows(x: np.ndarray) -> np.ndarray:
     given={**IMAGES, "eps": EPS},
 )
 def images(x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps: float) -> Outcome:
-    if x.size == x.shape[1]:
-        return Holds(True)
     got = batch_norm(x, gamma, beta, eps=eps)
     return Close(rows(got), batch_norm(rows(x), gamma, beta, eps=eps))
 

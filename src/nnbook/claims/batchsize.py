@@ -150,9 +150,10 @@ def table() -> list[Row]:
 
 @claim(
     "bs-table",
-    says="Of batch, layer, instance, group and RMS normalization, run on maps: only batch "
-    "normalization mixes samples, keeps state and does something else in eval mode; all ignore "
-    "scale up to what epsilon does; all but RMS ignore a shift of the whole input.",
+    says="Of batch, layer, instance, group and RMS normalization, run on maps with the default "
+    "options: only batch normalization mixes samples, keeps state and does something else in eval "
+    "mode; all ignore scale up to what epsilon does; all but RMS ignore a shift of the whole "
+    "input.",
 )
 def comparison() -> Outcome:
     rows = {row.name: row for row in table()}
@@ -192,8 +193,9 @@ def one_sample(x: Array, eps: float) -> Outcome:
 @claim(
     "bs-two",
     says=r"Without positions, batch normalization in training turns a batch of two samples $x, y$ "
-    r"into $\pm d_c / \sqrt{d_c^2 + 4\varepsilon}$ with $d = x - y$. For $\varepsilon = 0$ and "
-    "$d_c \\ne 0$ one sample becomes a vector of signs and the other its negative.",
+    r"into $d_c / \sqrt{d_c^2 + 4\varepsilon}$ for $x$ and its negative for $y$, with $d = x - y$ "
+    r"and $\varepsilon > 0$, before scale and shift. For $\varepsilon = 0$ and $d_c \ne 0$ these "
+    "are signs.",
     proof=True,
     given={"x": Vector("c"), "y": Vector("c"), "eps": Scalar(1e-4, 1)},
 )

@@ -1,6 +1,6 @@
 """Claims of the topic groupnorm: which numbers share one statistic, and what that ignores.
 
-RMS normalization and what is measured have files of their own, loaded at the end.
+What is measured has a file of its own, loaded at the end.
 """
 
 from __future__ import annotations
@@ -146,21 +146,22 @@ def laws(x: Array, a: Array, c: Array) -> Outcome:
 @claim(
     "gn-bias",
     says=r"Adding $b_c$ to every position of channel $c$ leaves the output as it is for every "
-    r"input if and only if $b$ is constant in each group. With $b$ in front of a group of two "
-    "channels or more, a bias is not void; in front of instance normalization it is.",
+    r"input if and only if $b$ is constant in each group, where no $\gamma_c$ is 0. So a bias "
+    "before groups of two channels or more is not void; before instance normalization it is.",
     proof=True,
-    given={**SIZES, "x": X, "b": Maps("G", "k"), "eps": EPS},
+    given={**SIZES, "x": X, "b": Maps("G", "k"), **AFFINE, "eps": EPS},
 )
-def bias(x: Array, b: Array, eps: float) -> Outcome:
+def bias(x: Array, b: Array, gamma: Array, beta: Array, eps: float) -> Outcome:
     z, groups = maps(x)
+    gamma, beta = np.where(np.abs(gamma) < 0.1, 1.0, gamma).ravel(), beta.ravel()
     shared = np.repeat(b[:, :1], b.shape[1], axis=1)  # the same number in a whole group
 
     def after(z: Array, b: Array) -> Array:
-        return group_norm(z + b.reshape(-1, 1), groups=groups, eps=eps)
+        return group_norm(z + b.reshape(-1, 1), gamma, beta, groups=groups, eps=eps)
 
-    kept = Close(after(z, shared), group_norm(z, groups=groups, eps=eps), 1e-8)
-    # where b is not constant, the input 0 shows it: its output is 0 without the bias
-    seen = np.abs(after(0 * z, b)).max() > 1e-9
+    kept = Close(after(z, shared), after(z, 0 * b), 1e-8)
+    # where b is not constant, the input 0 shows it: its output is beta without the bias
+    seen = np.abs(after(0 * z, b) - beta[:, None]).max() > 1e-9
     return All(kept, Holds(seen == bool((np.ptp(b, axis=1) > 0).any()), f"b = {b}: {seen}"))
 
 
@@ -239,7 +240,7 @@ def two_exact() -> Identities:
     z, eps = symbols("z", 2), sympy.Symbol("epsilon", positive=True)
     d = z[0] - z[1]
     want = d / sympy.sqrt(d**2 + 4 * eps)
-    return [("the first of two", ln_symbolic(z, eps)[0] ** 2 - want**2)]
+    return [("the first of two", ln_symbolic(z, eps)[0] - want)]
 
 
 @claim(
@@ -248,10 +249,19 @@ def two_exact() -> Identities:
     r"all of them $u_\varepsilon(ax) = \operatorname{sign}(a)\, u_{\varepsilon/a^2}(x)$ for "
     r"$a \ne 0$, and a constant group gives $\beta$.",
     proof=True,
-    given={**SIZES, "s": Size(2, 4), "x": X, "a": Scalar(-5, 5, nonzero=True), "eps": EPS},
+    given={
+        **SIZES,
+        "s": Size(2, 4),
+        "x": X,
+        "a": Scalar(-5, 5, nonzero=True),
+        **AFFINE,
+        "eps": EPS,
+    },
 )
-def eps_everywhere(x: Array, a: float, eps: float) -> Outcome:
+def eps_everywhere(x: Array, a: float, gamma: Array, beta: Array, eps: float) -> Outcome:
     z, groups = maps(x)
+    gamma, beta = gamma.ravel(), beta.ravel()
+    constant, everywhere = 0 * z + a, 0 * z + beta[:, None]
 
     def by_group(z: Array, *, eps: float) -> Array:
         return group_norm(z, groups=groups, eps=eps)
@@ -260,7 +270,13 @@ def eps_everywhere(x: Array, a: float, eps: float) -> Outcome:
     found = []
     for norm in norms:
         found.append(Close(norm(a * z, eps=eps), np.sign(a) * norm(z, eps=eps / a**2)))
-        found.append(Close(norm(0 * z + a, eps=eps), 0 * z))
+        found.append(Close(norm(constant, eps=eps), 0 * z))
+    for got in (
+        group_norm(constant, gamma, beta, groups=groups, eps=eps),
+        instance_norm(constant, gamma, beta, eps=eps),
+        layer_norm(constant, 0 * everywhere[0] + gamma[:, None], everywhere[0], eps=eps),
+    ):
+        found.append(Close(got, everywhere))
     return All(*found)
 
 
@@ -331,6 +347,6 @@ def between(x: Array) -> Outcome:
     return All(*found)
 
 
-from nnbook.claims import _groupnorm_rms  # noqa: E402
+from nnbook.claims import _groupnorm_trained  # noqa: E402
 
-__all__ = ["_groupnorm_rms"]
+__all__ = ["_groupnorm_trained"]

@@ -234,9 +234,9 @@ STATS |= {"gamma": Vector("c"), "beta": Vector("c"), "eps": Scalar(0.01, 1)}
 
 @claim(
     "rs-fold",
-    says=r"With given $\mu, \sigma^2$, $\BN \circ \MM_{W,b} = \MM_{W',b'}$ with "
-    r"$W' = \diag(d) W$, $b' = \beta + d \odot (b - \mu)$, $d = \gamma / \sqrt{\sigma^2 + "
-    r"\varepsilon}$.",
+    says=r"With fixed $\bar\mu, \bar\sigma^2$, $\BN \circ \MM_{W,b} = \MM_{W',b'}$ with "
+    r"$W' = \diag(d) W$, $b' = \beta + d \odot (b - \bar\mu)$, "
+    r"$d = \gamma / \sqrt{\bar\sigma^2 + \varepsilon}$.",
     proof=True,
     given={**STATS, "Z": Matrix("B", "m"), "W": Matrix("c", "m"), "b": Vector("c")},
 )
@@ -268,12 +268,15 @@ def fold_exact() -> Identities:
 
 @claim(
     "rs-foldconv",
-    says=r"The same for a convolution with any number of groups: filter $c$ times $d_c$, the bias "
-    r"$\beta + d \odot (b - \mu)$.",
+    says=r"The same for a convolution of any stride, padding, dilation and number of groups: "
+    r"filter $c$ times $d_c$, the bias $\beta + d \odot (b - \bar\mu)$.",
     proof=True,
     given={
         "eps": STATS["eps"],
         "groups": Choice((1, 2)),
+        "stride": Size(1, 3),
+        "padding": Size(0, 2),
+        "dilation": Size(1, 2),
         "x": Array(2, 4, 5),
         "W": Array(4, 4, 3),
         "b": Vector(4),
@@ -285,6 +288,9 @@ def fold_exact() -> Identities:
 )
 def foldconv(
     groups: int,
+    stride: int,
+    padding: int,
+    dilation: int,
     x: Numbers,
     W: Numbers,
     b: Numbers,
@@ -295,15 +301,20 @@ def foldconv(
     eps: float,
 ) -> Outcome:
     W = W[:, : 4 // groups]
-    want = batch_norm_eval(convolve(x, W, b, groups), mean, var, gamma, beta, eps=eps)
+    how = (groups, stride, padding, dilation)
+    want = batch_norm_eval(convolve(x, W, b, *how), mean, var, gamma, beta, eps=eps)
     folded = fold_batch_norm(W, b, mean, var, gamma, beta, eps=eps)
-    return Close(convolve(x, *folded, groups), want)
+    return Close(convolve(x, *folded, *how), want)
 
 
-def convolve(x: Numbers, W: Numbers, b: Numbers, groups: int) -> Numbers:
+def convolve(
+    x: Numbers, W: Numbers, b: Numbers, groups: int, stride: int, padding: int, dilation: int
+) -> Numbers:
     """Slide each filter over its group of channels: x (n, c, t), W (c_out, c / groups, k)."""
     out, inside, k = W.shape
-    windows = np.lib.stride_tricks.sliding_window_view(x, k, axis=2)  # n c t' k
+    padded, reach = np.pad(x, ((0, 0), (0, 0), (padding, padding))), dilation * (k - 1) + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=2)
+    windows = windows[:, :, ::stride, ::dilation]  # n c t' k
     first = np.arange(out) // (out // groups) * inside
     parts = [
         np.einsum("nctk,ck->nt", windows[:, f : f + inside], w)

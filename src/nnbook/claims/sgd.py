@@ -177,7 +177,6 @@ def rates(seed: int) -> float:
     return max(found) - max(found[0], found[-1])
 
 
-from nnbook.claims._sgd_momentum import inside, outside  # noqa: E402
-from nnbook.claims._sgd_trained import RATES, accuracy_after, gradient_noise  # noqa: E402
+from nnbook.claims import _sgd_momentum, _sgd_trained  # noqa: E402
 
-__all__ = ["RATES", "accuracy_after", "gradient_noise", "inside", "outside"]
+__all__ = ["_sgd_momentum", "_sgd_trained"]

@@ -29,7 +29,7 @@ def bn_s(x: Batch, eps: float = 0.0) -> Batch:
     of a batch are mixed. float16 is computed in float32.
 
     Args:
-        x: a batch of shape (n, c, *s); s may be empty.
+        x: a batch of shape ``(n, c, *s)``; s may be empty.
         eps: added to the variance, in the units of x squared.
 
     Returns:
@@ -116,7 +116,7 @@ def bn_s_vjp(v: Batch, x: Batch, eps: float = 0.0) -> Batch:
     u, axes = centred / sigma, _axes(x)
     across = v - v.mean(axis=axes, keepdims=True)  # n c *s
     along = (v * u).mean(axis=axes, keepdims=True)  # 1 c *1
-    return ((across - u * along) / sigma).astype(x.dtype)  # n c *s, eq. bn-vjp
+    return ((across - u * along) / sigma).astype(x.dtype)  # n c *s, eq. bn-jacobian
 
 
 def batch_norm(
@@ -127,7 +127,7 @@ def batch_norm(
     .. math:: y = \beta + \gamma \odot \mathrm{bn\_s}(x)
 
     Args:
-        x: a batch of shape (n, c, *s).
+        x: a batch of shape ``(n, c, *s)``.
         gamma: scale of each channel, shape (c,); None means 1.
         beta: shift of each channel, shape (c,); None means 0.
         eps: added to the variance, in the units of x squared.

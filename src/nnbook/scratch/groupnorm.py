@@ -1,4 +1,4 @@
-"""Group, instance and root-mean-square normalization: which numbers share one statistic."""
+"""Group and instance normalization: which numbers share one statistic."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from jaxtyping import Float
 from nnbook._check import (
     check_floating,
     check_groups,
-    check_last_axes,
     check_maps,
-    check_nonzero,
     check_per_channel,
     check_positions,
-    check_range,
     check_same_shape,
 )
 
@@ -42,7 +39,7 @@ def group_norm(
     positions. A group that holds a single number gives beta, whatever the number is.
 
     Args:
-        x: maps of shape (n, c, \*s): samples, channels, any number of axes of positions.
+        x: maps of shape ``(n, c, *s)``: samples, channels, any number of axes of positions.
         gamma: scale of each channel; None means 1.
         beta: shift of each channel; None means 0.
         groups: number of groups; it must divide c. Neighbouring channels share a group.
@@ -123,7 +120,7 @@ def instance_norm(
     r"""Normalize each channel of each sample over its positions: a group for every channel.
 
     Args:
-        x: maps of shape (n, c, \*s).
+        x: maps of shape ``(n, c, *s)``.
         gamma: scale of each channel; None means 1.
         beta: shift of each channel; None means 0.
         eps: added to the variance, in the units of x squared.
@@ -177,72 +174,6 @@ def instance_norm_vjp(
     return group_norm_vjp(v, x, gamma, beta, groups=x.shape[1], eps=eps)
 
 
-def rms_norm(x: Array, gamma: Array | None = None, *, eps: float = 1e-5, axes: int = 1) -> Array:
-    r"""Divide each sample by its root mean square, then scale; nothing is centred.
-
-    .. math:: y = \gamma \odot x / \sqrt{\overline{x^2} + \varepsilon}
-
-    Args:
-        x: samples; the batch axes come first and are not mixed.
-        gamma: scale, of the shape of the last axes; None means 1.
-        eps: added to the mean square, in the units of x squared.
-        axes: how many of the last axes one root mean square is taken over.
-
-    Returns:
-        An array of the shape and dtype of x.
-
-    Raises:
-        ValueError: if gamma does not fit the last axes of x, if these have no entries, if eps is
-            negative, or if eps is 0 and a sample is zero.
-        TypeError: if x holds no floating point numbers.
-
-    Source:
-        Zhang and Sennrich (2019), "Root Mean Square Layer Normalization", arXiv:1910.07467.
-
-    Examples:
-        >>> rms_norm(np.array([7.0, 1.0]), eps=0.0)
-        array([1.4, 0.2])
-    """
-    wide, root = _root_mean_square("rms_norm", x, gamma, eps, axes)
-    u = wide / root  # *batch *s, eq. gn-rms
-    return (u if gamma is None else gamma * u).astype(x.dtype)  # *batch *s, eq. gn-rms-full
-
-
-def rms_norm_vjp(
-    v: Array, x: Array, gamma: Array | None = None, *, eps: float = 1e-5, axes: int = 1
-) -> tuple[Array, Array | None]:
-    r"""Return the gradients of :math:`\langle v, \mathrm{rms\_norm}(x)\rangle`.
-
-    Args:
-        v: the gradient at the output, of the shape of x.
-        x: the input.
-        gamma: as in `rms_norm`.
-        eps: as in `rms_norm`.
-        axes: as in `rms_norm`.
-
-    Returns:
-        The gradients at x and gamma; None for a gamma that is None.
-
-    Raises:
-        ValueError: as `rms_norm`, and if v and x differ in shape.
-        TypeError: if x holds no floating point numbers.
-
-    Examples:
-        >>> rms_norm_vjp(np.array([1.0, 0.0]), np.array([7.0, 1.0]), eps=0.0)[0].round(3)
-        array([ 0.004, -0.028])
-    """
-    check_same_shape("rms_norm_vjp", "v", v.shape, x.shape)
-    wide, root = _root_mean_square("rms_norm_vjp", x, gamma, eps, axes)
-    v, u = v.astype(wide.dtype, copy=False), wide / root
-    q = v if gamma is None else gamma * v  # *batch *s, eq. gn-rms-q
-    along = (q * u).mean(axis=_last(axes), keepdims=True)  # *batch 1
-    at_x = ((q - u * along) / root).astype(x.dtype)  # *batch *s, eq. gn-rms-backward-x
-    if gamma is None:
-        return at_x, None
-    at_gamma = (v * u).sum(axis=tuple(range(x.ndim - axes)))  # *s, eq. gn-rms-backward-gamma
-    return at_x, np.asarray(at_gamma, gamma.dtype)
-
-
 def _grouped(who: str, x: Maps, gamma: Channels, beta: Channels, groups: int) -> Array:
     """Check everything and return x with the numbers of a group on one axis, n g m."""
     check_floating(who, "x", x.dtype, np.issubdtype(x.dtype, np.floating))
@@ -263,23 +194,3 @@ def _per_channel(value: Array, x: Maps) -> Array:
 def _several_positions(who: str, x: Maps) -> None:
     check_maps(who, "x", x.shape)
     check_positions(who, x.shape)
-
-
-def _root_mean_square(
-    who: str, x: Array, gamma: Array | None, eps: float, axes: int
-) -> tuple[Array, Array]:
-    """Check everything and return x and its root mean square, in at least float32."""
-    check_floating(who, "x", x.dtype, np.issubdtype(x.dtype, np.floating))
-    check_range(who, "eps", eps, 0.0)
-    check_last_axes(who, "x", x.shape, axes)
-    if gamma is not None:
-        check_same_shape(who, "gamma", gamma.shape, x.shape[-axes:])
-    wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
-    square = (wide**2).mean(axis=_last(axes), keepdims=True)  # *batch 1
-    root = np.sqrt(square + np.asarray(eps, square.dtype))  # *batch 1, eq. gn-root
-    check_nonzero(who, "x", bool((root == 0).any()))
-    return wide, root
-
-
-def _last(axes: int) -> tuple[int, ...]:
-    return tuple(range(-axes, 0))

@@ -34,7 +34,7 @@ def running_update(
     Args:
         mean: the running mean so far, shape (c,).
         var: the running variance so far, shape (c,).
-        x: a batch of shape (n, c, *s) with at least two values per channel.
+        x: a batch of shape ``(n, c, *s)`` with at least two values per channel.
         momentum: alpha, the weight of the new batch; None means ``1 / (seen + 1)``, which makes
             the running statistics plain means over all batches.
         seen: how many batches came before; only looked at when momentum is None.
@@ -59,11 +59,11 @@ def running_update(
     check_range(who, "momentum", alpha, 0.0, 1.0, ends="[]")
     wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     axes = (0, *range(2, x.ndim))
-    batch_mean, batch_var = wide.mean(axis=axes), wide.var(axis=axes, ddof=1)  # c, eq. rs-kept
-    return (
-        ((1 - alpha) * mean + alpha * batch_mean).astype(mean.dtype),  # c, eq. rs-update
-        ((1 - alpha) * var + alpha * batch_var).astype(var.dtype),  # c, eq. rs-update
-    )
+    batch_mean = wide.mean(axis=axes)  # c
+    batch_var = wide.var(axis=axes, ddof=1)  # c, eq. rs-kept
+    new_mean = (1 - alpha) * mean + alpha * batch_mean  # c, eq. rs-update
+    new_var = (1 - alpha) * var + alpha * batch_var  # c, eq. rs-update
+    return new_mean.astype(mean.dtype), new_var.astype(var.dtype)
 
 
 def _check(who: str, x: Batch, **vectors: PerChannel) -> None:
@@ -90,7 +90,7 @@ def batch_norm_eval(
     With the statistics given, this is an affine map of each value; samples are not mixed.
 
     Args:
-        x: a batch of shape (n, c, *s); it may be empty.
+        x: a batch of shape ``(n, c, *s)``; it may be empty.
         mean: mean of each channel, shape (c,).
         var: variance of each channel, shape (c,).
         gamma: scale of each channel; None means 1.
@@ -196,8 +196,8 @@ def fold_batch_norm(
         \quad d = \gamma / \sqrt{\sigma^2 + \varepsilon}
 
     Args:
-        W: weight of shape (c, *k): (c, inputs) of an affine map, (c, inputs / groups, *kernel) of
-            a convolution with any number of groups.
+        W: weight of shape ``(c, *k)``: (c, inputs) of an affine map, and
+            ``(c, inputs / groups, *kernel)`` of a convolution with any number of groups.
         b: bias of shape (c,); None means 0.
         mean: running mean of the batch normalization that follows, shape (c,).
         var: its running variance.

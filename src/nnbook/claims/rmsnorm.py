@@ -1,13 +1,12 @@
-"""Claims of the topic groupnorm: RMS normalization, and what instance norm throws away."""
+"""Claims of the topic rmsnorm: what is ignored where no mean is taken off, and what is not."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from nnbook.claims import All, AtMost, Close, Outcome, claim, exact, measured, refutation
+from nnbook.claims import All, Close, Outcome, claim, exact
 from nnbook.claims._layernorm_module import complex_jacobian
 from nnbook.claims.domains import Matrix, Scalar, Size, Vector
 from nnbook.claims.layernorm import A, Array, Identities, ln_symbolic, symbols
@@ -25,7 +24,7 @@ def rms_symbolic(z: Any, eps: Any = 0) -> Any:
 
 
 @claim(
-    "gn-rms-scale",
+    "rms-scale",
     says=r"$\operatorname{RMS}_\varepsilon(az) = \operatorname{sign}(a)\, "
     r"\operatorname{RMS}_{\varepsilon/a^2}(z)$ for $a \ne 0$; for $\varepsilon = 0$ and "
     r"$z \ne 0$ only the sign of $a$ is left, and the output has the length $\sqrt m$.",
@@ -40,7 +39,7 @@ def rms_scale(z: Array, a: float, eps: float) -> Outcome:
     )
 
 
-@exact("gn-rms-scale")
+@exact("rms-scale")
 def rms_scale_exact() -> Identities:
     import sympy
 
@@ -54,22 +53,11 @@ def rms_scale_exact() -> Identities:
     ]
 
 
-@refutation(
-    "gn-rms-shift-source",
-    says=r"RMS normalization, a simpler layer normalization, ignores shifts: "
-    r"$\operatorname{RMS}(z + c\mathbf{1}) = \operatorname{RMS}(z)$.",
-    given={"z": Vector(2, 6, nonconstant=True), "c": Scalar()},
-    right="gn-rms-centred",
-)
-def rms_shift(z: Array, c: float) -> Outcome:
-    return Close(rms_norm(z + c), rms_norm(z))
-
-
 @claim(
-    "gn-rms-centred",
+    "rms-centred",
     says=r"RMS normalization of the centred input is layer normalization: "
     r"$\operatorname{RMS}_\varepsilon(z - \hat\mu\mathbf{1}) = \LNS_\varepsilon(z)$. The two agree "
-    r"on $z$ itself, for $\varepsilon > 0$, only if the mean of $z$ is 0.",
+    r"on $z$ itself, for $\varepsilon > 0$, if and only if the mean of $z$ is 0.",
     proof=True,
     given={"z": Vector(1, 12), "eps": EPS},
 )
@@ -81,7 +69,7 @@ def rms_centred(z: Array, eps: float) -> Outcome:
     return All(same, Close(gap, z.mean() / root))
 
 
-@exact("gn-rms-centred")
+@exact("rms-centred")
 def rms_centred_exact() -> Identities:
     import sympy
 
@@ -92,7 +80,7 @@ def rms_centred_exact() -> Identities:
 
 
 @claim(
-    "gn-rms-mixture",
+    "rms-mixture",
     says=r"For $z$ not constant, $\operatorname{RMS}(z) = \cos\theta\, \LNS(z) + \sin\theta\, "
     r"\mathbf{1}$ with $\tan\theta = \hat\mu / \hat\sigma$: the larger the mean against the "
     r"deviation, the closer the output is to $\pm\mathbf{1}$, whatever $z$ is otherwise.",
@@ -104,7 +92,7 @@ def rms_mixture(z: Array) -> Outcome:
     return Close(rms_norm(z, eps=0.0), np.cos(theta) * ln_s(z) + np.sin(theta))
 
 
-@exact("gn-rms-mixture")
+@exact("rms-mixture")
 def rms_mixture_exact() -> Identities:
     import sympy
 
@@ -116,7 +104,28 @@ def rms_mixture_exact() -> Identities:
 
 
 @claim(
-    "gn-rms-backward",
+    "rms-alike",
+    says=r"Let $z$ and $z'$ not be constant. The cosine of the angle between "
+    r"$\operatorname{RMS}(z)$ and $\operatorname{RMS}(z')$ is $\varrho \cos\theta \cos\theta' + "
+    r"\sin\theta \sin\theta'$, with $\tan\theta = \hat\mu / \hat\sigma$ and $\varrho$ the "
+    "correlation.",
+    proof=True,
+    given={
+        "m": Size(2, 12),
+        "z": Vector("m", nonconstant=True),
+        "w": Vector("m", nonconstant=True),
+    },
+)
+def alike(z: Array, w: Array) -> Outcome:
+    u, v = rms_norm(z, eps=0.0), rms_norm(w, eps=0.0)
+    cosine = u @ v / np.linalg.norm(u) / np.linalg.norm(v)
+    a, b = (np.arctan2(t.mean(), t.std()) for t in (z, w))
+    correlation = np.corrcoef(z, w)[0, 1]
+    return Close(cosine, correlation * np.cos(a) * np.cos(b) + np.sin(a) * np.sin(b))
+
+
+@claim(
+    "rms-backward",
     says=r"With $v$ the gradient at $y = \gamma \odot u$, $u = \operatorname{RMS}_\varepsilon(x)$, "
     r"$r$ the number that $x$ is divided by and $q = \gamma \odot v$: the gradient at $x$ is "
     r"$\frac1r (q - u\,\overline{q u})$, and at $\gamma$ it is $\sum v \odot u$ over the samples.",
@@ -140,7 +149,7 @@ def rms_backward(x: Array, v: Array, gamma: Array, eps: float) -> Outcome:
     return All(Close(at_x, np.stack(want)), Close(at_gamma, units))
 
 
-@exact("gn-rms-backward")
+@exact("rms-backward")
 def rms_backward_exact() -> Identities:
     import sympy
 
@@ -153,63 +162,3 @@ def rms_backward_exact() -> Identities:
         grad = (q - q.dot(u) / m * u) / root
         found.append((f"m = {m}", sympy.Matrix([q.dot(u)]).jacobian(x).T - grad))
     return found
-
-
-@cache
-def pooled_accuracy(norm: str, seed: int) -> float:
-    """Train convolution, ReLU, normalization, global average, linear; return the test accuracy."""
-    import torch
-
-    from nnbook import data, nn, training
-
-    train, test = data.fashion_mnist("sample")
-    few = train.take(slice(0, 1000))
-    x, z = (
-        torch.nn.functional.avg_pool2d(torch.as_tensor(part.standardized(few))[:, None], 2)
-        for part in (few, test)
-    )
-    middle: torch.nn.Module = nn.GroupNorm(2, 16)
-    if norm == "instance":
-        middle = nn.InstanceNorm2d(16, affine=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            torch.nn.Conv2d(1, 16, 3),
-            nn.ReLU(),
-            middle,
-            torch.nn.AdaptiveAvgPool2d(1),
-            torch.nn.Flatten(),
-            nn.Linear(16, 10),
-        )
-    training.fit(
-        model,
-        (x, torch.as_tensor(few.y)),
-        loss=torch.nn.CrossEntropyLoss(),
-        optimizer=torch.optim.Adam(model.parameters(), 0.02),
-        epochs=4,
-        batch_size=50,
-        seed=seed,
-    )
-    metrics = {"accuracy": training.accuracy}
-    return training.evaluate(model, (z, torch.as_tensor(test.y)), metrics=metrics)["accuracy"]
-
-
-@measured(
-    "gn-pooled",
-    says="A net that averages each map right after group normalization (two groups of eight "
-    "channels) learns to recognise clothes: its accuracy on the test sample of Fashion-MNIST "
-    "after four epochs on 1000 pictures.",
-    band=(0.35, 0.85),
-    unit="accuracy",
-)
-def pooled_group(seed: int) -> float:
-    return pooled_accuracy("group", seed)
-
-
-@claim(
-    "gn-pooled-instance",
-    says="The same net with instance normalization in that place learns nothing: its accuracy is "
-    "at most 0.15 for each of three seeds, where one class in ten is right by chance.",
-)
-def pooled_instance() -> Outcome:
-    return AtMost(max(pooled_accuracy("instance", seed) for seed in range(3)), 0.15)
