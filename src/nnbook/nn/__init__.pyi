@@ -62,6 +62,30 @@ from .batchnorm import (
 from .batchnorm import (
     batch_norm as batch_norm,
 )
+from .classification import (
+    BCELoss as BCELoss,
+)
+from .classification import (
+    BCEWithLogitsLoss as BCEWithLogitsLoss,
+)
+from .classification import (
+    CrossEntropyLoss as CrossEntropyLoss,
+)
+from .classification import (
+    NLLLoss as NLLLoss,
+)
+from .classification import (
+    binary_cross_entropy as binary_cross_entropy,
+)
+from .classification import (
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+)
+from .classification import (
+    cross_entropy as cross_entropy,
+)
+from .classification import (
+    nll_loss as nll_loss,
+)
 from .composition import (
     MLP as MLP,
 )
@@ -85,6 +109,30 @@ from .composition import (
 )
 from .composition import (
     mlp_parameters as mlp_parameters,
+)
+from .divergences import (
+    FocalLoss as FocalLoss,
+)
+from .divergences import (
+    HingeLoss as HingeLoss,
+)
+from .divergences import (
+    KLDivLoss as KLDivLoss,
+)
+from .divergences import (
+    MultiMarginLoss as MultiMarginLoss,
+)
+from .divergences import (
+    hinge_loss as hinge_loss,
+)
+from .divergences import (
+    kl_div as kl_div,
+)
+from .divergences import (
+    multi_margin_loss as multi_margin_loss,
+)
+from .divergences import (
+    sigmoid_focal_loss as sigmoid_focal_loss,
 )
 from .groupnorm import (
     GroupNorm as GroupNorm,
@@ -118,6 +166,30 @@ from .linear import (
 )
 from .linear import (
     affine as affine,
+)
+from .losses import (
+    HuberLoss as HuberLoss,
+)
+from .losses import (
+    L1Loss as L1Loss,
+)
+from .losses import (
+    MSELoss as MSELoss,
+)
+from .losses import (
+    SmoothL1Loss as SmoothL1Loss,
+)
+from .losses import (
+    huber_loss as huber_loss,
+)
+from .losses import (
+    l1_loss as l1_loss,
+)
+from .losses import (
+    mse_loss as mse_loss,
+)
+from .losses import (
+    smooth_l1_loss as smooth_l1_loss,
 )
 from .runningstats import (
     fold_batch_norm as fold_batch_norm,

@@ -100,6 +100,30 @@ from .batchnorm import (
 from .batchnorm import (
     bn_s_vjp as bn_s_vjp,
 )
+from .classification import (
+    bce as bce,
+)
+from .classification import (
+    bce_vjp as bce_vjp,
+)
+from .classification import (
+    bce_with_logits as bce_with_logits,
+)
+from .classification import (
+    bce_with_logits_vjp as bce_with_logits_vjp,
+)
+from .classification import (
+    cross_entropy as cross_entropy,
+)
+from .classification import (
+    cross_entropy_vjp as cross_entropy_vjp,
+)
+from .classification import (
+    nll as nll,
+)
+from .classification import (
+    nll_vjp as nll_vjp,
+)
 from .composition import (
     Map as Map,
 )
@@ -141,6 +165,30 @@ from .denselayer import (
 )
 from .denselayer import (
     mm_operations as mm_operations,
+)
+from .divergences import (
+    focal as focal,
+)
+from .divergences import (
+    focal_vjp as focal_vjp,
+)
+from .divergences import (
+    hinge as hinge,
+)
+from .divergences import (
+    hinge_vjp as hinge_vjp,
+)
+from .divergences import (
+    kl_div as kl_div,
+)
+from .divergences import (
+    kl_div_vjp as kl_div_vjp,
+)
+from .divergences import (
+    multi_margin as multi_margin,
+)
+from .divergences import (
+    multi_margin_vjp as multi_margin_vjp,
 )
 from .groupnorm import (
     group_norm as group_norm,
@@ -192,6 +240,30 @@ from .linear import (
 )
 from .linear import (
     mm_vjp as mm_vjp,
+)
+from .losses import (
+    huber as huber,
+)
+from .losses import (
+    huber_vjp as huber_vjp,
+)
+from .losses import (
+    l1 as l1,
+)
+from .losses import (
+    l1_vjp as l1_vjp,
+)
+from .losses import (
+    mse as mse,
+)
+from .losses import (
+    mse_vjp as mse_vjp,
+)
+from .losses import (
+    smooth_l1 as smooth_l1,
+)
+from .losses import (
+    smooth_l1_vjp as smooth_l1_vjp,
 )
 from .runningstats import (
     batch_norm_eval as batch_norm_eval,
