@@ -142,12 +142,14 @@ def binary_cross_entropy_with_logits(
     """
     _check_two("binary_cross_entropy_with_logits", input, target, reduction)
     z, y = wide(input), wide(target)
-    wrong = -torch.nn.functional.logsigmoid(z)  # *s, s(-z), eq. cls-softplus
     yes = y if pos_weight is None else wide(pos_weight) * y
-    # s(z) = z + s(-z): one logarithm for both classes
-    terms = (1 - y) * z + (yes + 1 - y) * wrong  # *s, eq. cls-logit
+    terms = yes * _softplus(-z) + (1 - y) * _softplus(z)  # *s, eq. cls-logit
     terms = terms if weight is None else wide(weight) * terms
     return reduce_terms(terms, reduction).to(input.dtype)
+
+
+def _softplus(z: Tensor) -> Tensor:
+    return -torch.nn.functional.logsigmoid(-z)  # *s, eq. cls-softplus
 
 
 def _check_two(who: str, x: Tensor, y: Tensor, reduction: str) -> None:

@@ -214,7 +214,8 @@ def sigmoid_focal_loss(
     check_floating(who, "inputs", inputs.dtype, inputs.dtype.is_floating_point)
     check_same_shape(who, "targets", tuple(targets.shape), tuple(inputs.shape))
     z, y = wide(inputs), wide(targets)
-    ce = (1 - y) * z - torch.nn.functional.logsigmoid(z)  # *s, -log p_t
+    log_p, log_q = (torch.nn.functional.logsigmoid(s) for s in (z, -z))  # *s
+    ce = -y * log_p - (1 - y) * log_q  # *s, -log p_t for y = 0 or 1
     other = y * sigmoid(-z) + (1 - y) * sigmoid(z)  # *s, 1 - p_t
     terms = other**gamma * ce if gamma else ce  # *s, eq. div-focal
     if alpha >= 0:

@@ -254,9 +254,5 @@ def _focal_parts(
     s, t = wide(z), wide(y)
     other = t * sigmoid(-s) + (1 - t) * sigmoid(s)  # *s, 1 - p_t without cancellation
     weight = 1.0 if alpha is None else alpha * t + (1 - alpha) * (1 - t)
-    ce = (
-        np.logaddexp(0, s) - t * s
-        if ((t > 0) & (t < 1)).any()
-        else np.logaddexp(0, (1 - 2 * t) * s)
-    )
+    ce = t * np.logaddexp(0, -s) + (1 - t) * np.logaddexp(0, s)  # *s
     return t, weight, other, ce

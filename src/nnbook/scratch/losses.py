@@ -52,7 +52,7 @@ def spread(v: Array, shape: tuple[int, ...], reduction: str, divisor: float | No
     """Return the gradient at each term: the vjp of `reduce_terms`."""
     if reduction == "none":
         return v
-    count = int(np.prod(shape)) if divisor is None else divisor
+    count = max(1, int(np.prod(shape))) if divisor is None else divisor
     return np.broadcast_to(v / count if reduction == "mean" else v, shape)
 
 
@@ -168,7 +168,9 @@ def smooth_l1(x: Array, y: Array, beta: float = 1.0, reduction: Reduction = "mea
     check_range("smooth_l1", "beta", beta, 0.0)
     if beta == 0:
         return l1(x, y, reduction)
-    terms = huber(wide(x), wide(y), beta, "none") / beta  # *s, eq. loss-smooth
+    e = _error("smooth_l1", x, y, reduction)
+    c = np.clip(e, -beta, beta) / beta  # *s, eq. loss-clip
+    terms = c * (e - beta * c / 2)  # *s, eq. loss-smooth
     return reduce_terms("smooth_l1", terms, reduction).astype(x.dtype)
 
 
