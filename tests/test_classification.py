@@ -181,7 +181,7 @@ def test_probabilities_of_zero_and_one_are_cut_as_in_torch():
     options = {"reduction": "none"}
     want, grads = torch_vjp(lambda p, y: F.binary_cross_entropy(p, y, **options), (p, y), v)
     got, pulled = torch_vjp(lambda p, y: nn.binary_cross_entropy(p, y, **options), (p, y), v)
-    close([got, *pulled], [want, *grads], 1e-8)  # torch keeps its bound in float32
+    close([got, pulled[0]], [want, grads[0]], 1e-8)  # torch keeps its bound in float32
     numpy = [scratch.bce(p, y, "none"), scratch.bce_vjp(v, p, y, "none")]
     close(numpy, [want, grads[0]], 1e-8)
 
