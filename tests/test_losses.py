@@ -93,7 +93,7 @@ def test_hubers_slope_is_the_clipped_error(e, delta):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_dtype_is_kept_and_float16_is_computed_in_float32(kind, dtype, rng):
-    theirs, f, vjp, ours, options = kind
+    _, f, vjp, ours, options = kind
     x, y = (5 * rng.normal(size=(2, 5, 3))).astype(dtype)
     for reduction in REDUCTIONS:
         v = np.ones(x.shape if reduction == "none" else (), dtype)
