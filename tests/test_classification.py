@@ -88,7 +88,7 @@ def test_nll_agrees_with_torch(shape, reduction, weighted, ignored, rng):
     close(front(scratch.nll_vjp(v, log_p, y, weight=w, **options)), grad)
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 3), (0, 2)])
+@pytest.mark.parametrize("shape", [(1,), (3,), (4, 3), (0, 2)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_binary_forms_agree_with_torch(shape, reduction, weighted, rng):
@@ -127,7 +127,7 @@ def test_the_vjps_agree_with_central_differences(reduction, rng):
     y[0] = -1
     for smoothing in (0.0, 0.2):
         options = (reduction, w, -1, smoothing)
-        want = numeric_vjp(lambda z: scratch.cross_entropy(z, y, *options), (z,), v)[0]
+        want = numeric_vjp(lambda z, o=options: scratch.cross_entropy(z, y, *o), (z,), v)[0]
         close(scratch.cross_entropy_vjp(v, z, y, *options), want, 1e-6, 1e-6)
     t, u = rng.uniform(size=4), rng.normal(size=4 if reduction == "none" else ())
     logits = z[:, 0]

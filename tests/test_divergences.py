@@ -74,7 +74,7 @@ def test_the_mean_that_is_none_warns_as_torchs():
         nn.kl_div(x, x.exp(), reduction="batchmean")
 
 
-@pytest.mark.parametrize("shape", [(), *SHAPES])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("margin", [1.0, 0.3])
 def test_the_hinge_agrees_with_its_formula_in_torch(shape, reduction, margin, rng):
@@ -115,7 +115,7 @@ def test_the_multi_class_hinge_agrees_with_torch(shape, reduction, p, weighted, 
         close(scratch.multi_margin_vjp(v, z, y, 0.7, reduction), pulled)
 
 
-@pytest.mark.parametrize("shape", [(), *SHAPES])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("alpha", [0.25, 0.8, -1.0])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])

@@ -36,7 +36,7 @@ KINDS = {
         {"beta": 0.0},
     ),
 }
-SHAPES = [(), (1,), (2,), (3, 4), (2, 3, 5)]
+SHAPES = [(1,), (2,), (3, 4), (2, 3, 5)]
 REDUCTIONS = ["none", "mean", "sum"]
 
 

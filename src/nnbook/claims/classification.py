@@ -107,7 +107,7 @@ def convex(z: Array, k: int, w: Array, u: Array, t: float) -> Outcome:
 )
 def convex_source(v: Array, w: Array) -> Outcome:
     def loss(u: Array) -> float:
-        return float(scratch.bce_with_logits(np.array(u[0] * u[1]), np.array(1.0)))
+        return float(scratch.bce_with_logits(np.array([u[0] * u[1]]), np.ones(1)))
 
     return AtMost(loss((v + w) / 2), (loss(v) + loss(w)) / 2, 1e-3)
 
@@ -120,10 +120,10 @@ def convex_source(v: Array, w: Array) -> Outcome:
     given={"z": Scalar(-30, 0)},
 )
 def stall(z: float) -> Outcome:
-    logit, one = np.array(z), np.ones(())
+    logit, one = np.array([z]), np.ones(1)
     p = scratch.sigmoid(logit)
-    square = scratch.sigmoid_vjp(scratch.mse_vjp(one, p, one)[0], logit)
-    cross = scratch.bce_with_logits_vjp(one, logit, one)
+    square = scratch.sigmoid_vjp(scratch.mse_vjp(one, p, one, "none")[0], logit)
+    cross = scratch.bce_with_logits_vjp(one, logit, one, "none")
     return All(
         AtMost(abs(square) / (2 * np.exp(z)), 1.0),
         AtMost(0.5, abs(cross)),
@@ -152,7 +152,7 @@ def stall_exact() -> list[tuple[str, Any]]:
 )
 def square_source(z: float, w: float) -> Outcome:
     def loss(s: float) -> float:
-        return float((scratch.sigmoid(np.array(s)) - 1) ** 2)
+        return float((scratch.sigmoid(np.array([s]))[0] - 1) ** 2)
 
     return AtMost(loss((z + w) / 2), (loss(z) + loss(w)) / 2, 1e-3)
 
@@ -320,5 +320,5 @@ def labels(q: Array, a: float, b: float) -> Outcome:
     two = scratch.softmax(np.array([a, b]))
     return All(
         Close(scratch.sigmoid(np.log(q / (1 - q))), q),
-        Close(two[0], scratch.sigmoid(np.array(a - b))),
+        Close(two[0], scratch.sigmoid(np.array([a - b]))[0]),
     )

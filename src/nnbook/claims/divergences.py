@@ -156,15 +156,15 @@ def mean_source(A: Array, Z: Array) -> Outcome:
     given={"z": Scalar(-10, 10), "g": Scalar(0.1, 5)},
 )
 def focal(z: float, g: float) -> Outcome:
-    logit = np.array(z)
+    logit, one = np.array([z]), np.ones(1)
     p, q = scratch.sigmoid(logit), scratch.sigmoid(-logit)
-    ce = scratch.bce_with_logits(logit, ONE)
-    loss = scratch.focal(logit, ONE, None, g)
+    ce = scratch.bce_with_logits(logit, one, "none")
+    loss = scratch.focal(logit, one, None, g)
     return All(
         Close(loss, q**g * ce),
         Holds(loss < ce, "not smaller"),
-        Close(scratch.focal_vjp(ONE, logit, ONE, None, g), q**g * (g * p * np.log(p) - q)),
-        Close(scratch.focal(logit, ONE, None, 0.0), ce),
+        Close(scratch.focal_vjp(one, logit, one, None, g), q**g * (g * p * np.log(p) - q)),
+        Close(scratch.focal(logit, one, None, 0.0), ce),
     )
 
 
@@ -186,9 +186,9 @@ def focal_exact() -> list[tuple[str, Any]]:
     right="div-focal",
 )
 def focal_source(z: float) -> Outcome:
-    logit = np.array(z)
-    slopes = [scratch.focal_vjp(ONE, logit, ONE, None, g) for g in (2.0, 0.0)]
-    return AtMost(abs(slopes[0]), abs(slopes[1]), 1e-3)
+    logit, one = np.array([z]), np.ones(1)
+    slopes = [scratch.focal_vjp(one, logit, one, None, g) for g in (2.0, 0.0)]
+    return AtMost(np.abs(slopes[0]), np.abs(slopes[1]), 1e-3)
 
 
 @claim(
@@ -238,9 +238,9 @@ def share_source(z: float, ones: int, zeros: int) -> Outcome:
 )
 def hinge(z: float, w: float, y: float, t: float) -> Outcome:
     def loss(s: float) -> float:
-        return float(scratch.hinge(np.array(s), np.array(y)))
+        return float(scratch.hinge(np.array([s]), np.array([y])))
 
-    slope = float(scratch.hinge_vjp(ONE, np.array(z), np.array(y)))
+    slope = float(scratch.hinge_vjp(ONE, np.array([z]), np.array([y]))[0])
     return All(
         AtMost(float(y * z <= 0), loss(z)),
         AtMost(loss(t * z + (1 - t) * w), t * loss(z) + (1 - t) * loss(w)),

@@ -130,7 +130,7 @@ def median(y: Array, c: float) -> Outcome:
 def laplace(x: float, y: float, b: float) -> Outcome:
     from scipy import stats
 
-    want = scratch.l1(np.array(x), np.array(y)) / b + np.log(2 * b)
+    want = scratch.l1(np.array([x]), np.array([y])) / b + np.log(2 * b)
     return Close(float(-stats.laplace.logpdf(y, x, b)), float(want))
 
 
@@ -144,11 +144,11 @@ def laplace(x: float, y: float, b: float) -> Outcome:
 )
 def huber(e: float, f: float, d: float, t: float) -> Outcome:
     def loss(u: float) -> float:
-        return float(scratch.huber(np.array(u), np.array(0.0), d))
+        return float(scratch.huber(np.array([u]), np.zeros(1), d))
 
     slope = (loss(e + 1e-6) - loss(e - 1e-6)) / 2e-6
     short = abs(e) - loss(e) / d
-    smooth = scratch.smooth_l1(np.array(e), np.array(0.0), d)
+    smooth = scratch.smooth_l1(np.array([e]), np.zeros(1), d)
     return All(
         Close(slope, float(np.clip(e, -d, d)), 1e-5),
         AtMost(loss(t * e + (1 - t) * f), t * loss(e) + (1 - t) * loss(f)),

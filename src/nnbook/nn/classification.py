@@ -259,7 +259,7 @@ def _pick(
     try:
         return take(target.where(kept, 0))
     except RuntimeError as error:
-        check_known_class(who, "index" in str(error), x.shape[1])
+        check_known_class(who, "out of bounds" in str(error), x.shape[1])
         raise
 
 

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from nnbook._check import check_choice, check_floating, check_range, check_same_shape, check_some
 
 Array = Float[np.ndarray, "..."]
+Terms = Array | np.floating
+"""Numbers with axes, or one number: what NumPy makes of a sum over the only axis."""
 Reduction = Literal["none", "mean", "sum"]
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -19,7 +21,7 @@ def wide(x: Array) -> Array:
     return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
-def reduce_terms(who: str, terms: Array, reduction: str, divisor: float | None = None) -> Array:
+def reduce_terms(who: str, terms: Terms, reduction: str, divisor: float | None = None) -> Array:
     """Return the terms, their sum, or their sum over a divisor, by default their number.
 
     Args:
@@ -40,7 +42,7 @@ def reduce_terms(who: str, terms: Array, reduction: str, divisor: float | None =
     """
     check_choice(who, "reduction", reduction, REDUCTIONS)
     if reduction == "none":
-        return terms
+        return np.asarray(terms)
     total = np.asarray(terms.sum(), terms.dtype)
     if reduction == "sum":
         return total  # eq. loss-sum
