@@ -170,7 +170,7 @@ def multi_margin_loss(
 
 
 def _check_power(who: str, p: int) -> None:
-    check_choice(who, "p", p, (1, 2))
+    check_range(who, "p", check_count(who, "p", p), 1, 2, ends="[]")
 
 
 def sigmoid_focal_loss(
@@ -315,7 +315,6 @@ class MultiMarginLoss(WeightedLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
-        check_count("MultiMarginLoss", "p", p)
         _check_power("MultiMarginLoss", p)
         self.p, self.margin = p, margin
 
