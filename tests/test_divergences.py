@@ -240,7 +240,7 @@ def test_what_is_refused():
     ):
         with pytest.raises(ValueError, match=r"gamma=-1.0 lies outside"):
             call()
-    with pytest.raises(ValueError, match="p=3 lies outside"):
+    with pytest.raises(ValueError, match=r"p=3\.0 lies outside"):
         nn.MultiMarginLoss(p=3)
     with pytest.raises(ValueError, match=r"has shape \(2,\) where \(3,\)"):
         nn.multi_margin_loss(torch.tensor(z), torch.tensor([0, 1]), weight=torch.ones(2))

@@ -109,8 +109,9 @@ def test_the_dtype_is_kept_and_float16_is_computed_in_float32(kind, dtype, rng):
 def test_bfloat16_is_rounded_once(kind):
     theirs, _, _, ours, options = kind
     x, y = torch.randn(2, 300).bfloat16()
-    want = theirs(x.float(), y.float(), **options).bfloat16()
-    assert torch.equal(ours(x, y, **options), want)
+    for reduction in REDUCTIONS:
+        want = theirs(x.float(), y.float(), reduction=reduction, **options).bfloat16()
+        assert torch.equal(ours(x, y, reduction=reduction, **options), want)
 
 
 def test_an_empty_batch(kind):

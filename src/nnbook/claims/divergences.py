@@ -253,26 +253,19 @@ def hinge(z: float, w: float, y: float, t: float) -> Outcome:
     "div-svm",
     says=r"For fixed $w, b$ the least sum of slacks $\xi_i \ge 0$ with "
     r"$y_i(w^\top x_i + b) \ge 1 - \xi_i$ is the sum of the hinge losses: the soft-margin problem "
-    r"is the hinge loss with the penalty $\frac{\lambda}{2} \norm{w}^2$.",
+    r"is the hinge loss with the penalty $\frac{\lambda}{2} \norm{w}^2$. (The machine solves the "
+    "linear program of the slacks.)",
     proof=True,
-    given={
-        "X": Matrix("n", 2),
-        "w": Vector("two"),
-        "two": Size(2, 2),
-        "b": Scalar(),
-        "r": Vector("n", lo=0, hi=3),
-    },
+    given={"X": Matrix("n", 2), "w": Vector("two"), "two": Size(2, 2), "b": Scalar()},
+    cases=50,
 )
-def svm(X: Array, w: Array, b: float, r: Array) -> Outcome:
+def svm(X: Array, w: Array, b: float) -> Outcome:
+    from scipy.optimize import linprog
+
     y = np.where(np.arange(len(X)) % 2 == 0, 1.0, -1.0)
     score = X @ w + b
-    slack = scratch.hinge(score, y, reduction="none")
-    return All(
-        AtMost(1 - slack, y * score, 1e-9),
-        AtMost(-slack, 0.0),
-        # anything allowed is at least the hinge loss, entry by entry
-        AtMost(slack, np.maximum(1 - y * score, 0) + r),
-    )
+    program = linprog(np.ones(len(y)), A_ub=-np.eye(len(y)), b_ub=y * score - 1, bounds=(0, None))
+    return Close(scratch.hinge(score, y, reduction="sum"), program.fun)
 
 
 @refutation(
@@ -287,7 +280,7 @@ def penalty(a: float, b: float) -> Outcome:
     margins = []
     for t in (a, b):
         score = 50 * (x - t)
-        assert scratch.hinge(score, y, reduction="sum") == 0 or abs(t) > 0.98
+        assert scratch.hinge(score, y, reduction="sum") == 0
         margins.append(float((y * score).min() / 50))
     return Close(margins[0], margins[1], 1e-2)
 

@@ -320,7 +320,8 @@ def cross_entropy(
     who = "cross_entropy"
     check_range(who, "label_smoothing", label_smoothing, 0.0, 1.0, ends="[]")
     if target.shape == input.shape:
-        check_range(who, "ignore_index with probabilities", ignore_index, -torch.inf, 0, ends="()")
+        least, ignored = -torch.inf, float(ignore_index)
+        check_range(who, "ignore_index with probabilities", ignored, least, 0.0, ends="()")
         terms = _with_probabilities(input, target, weight, reduction, label_smoothing)
         return reduce_terms(terms, reduction).to(input.dtype)
     x, t = _rows(who, input, target, weight, reduction)

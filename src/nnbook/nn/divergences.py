@@ -170,7 +170,7 @@ def multi_margin_loss(
 
 
 def _check_power(who: str, p: int) -> None:
-    check_range(who, "p", check_count(who, "p", p), 1, 2, ends="[]")
+    check_range(who, "p", float(check_count(who, "p", p)), 1.0, 2.0, ends="[]")
 
 
 def sigmoid_focal_loss(
