@@ -106,6 +106,14 @@ def test_the_dtype_is_kept_and_float16_is_computed_in_float32(kind, dtype, rng):
         close(mean, np.asarray(exact), 4 * float(np.finfo(dtype).eps), 0)
 
 
+def test_a_sum_of_float16_may_be_larger_than_float16(kind):
+    _, f, _, ours, options = kind
+    x, y = np.full((2, 5000), [[20.0], [0.0]], np.float16)
+    want = f(x.astype(np.float64), y.astype(np.float64), **options)
+    for got in (f(x, y, **options), ours(torch.tensor(x), torch.tensor(y), **options)):
+        close(got, want.astype(np.float16))
+
+
 def test_bfloat16_is_rounded_once(kind):
     theirs, _, _, ours, options = kind
     x, y = torch.randn(2, 300).bfloat16()
