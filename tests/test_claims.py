@@ -42,9 +42,9 @@ AUDIT |= {"MM-X": 7, "ACT-X": 8, "CMP-X": 7, "LN-X": 7, "TT-X": 2, "CPS": 4, "FM
 AUDIT |= {"NRM": 6, "NRM-X": 4, "CV1": 9, "CV1-X": 7, "CVM": 4, "CV2": 5, "CV2-X": 5, "CNN": 5}
 AUDIT |= {"PRC": 10, "RES": 7, "RES-X": 4, "RSB": 2, "DEN": 2}
 OTHERS = {"BRG-01"}
-
 OTHERS |= {f"C5-08{x}" for x in "abcde"} | {f"C5-09{x}" for x in "abcdefghi"}
 OTHERS |= {"C5-X4", "C5-X5", "C5-06e", "C5-06e2", "C5-10c"}
+OTHERS |= {f"C5-04{x}" for x in "abcdefghij"} | {"C5-03f", "C5-X2", "C5-X3"}
 
 
 # claims about what the library refuses: with shapes checked at run time the check refuses first

@@ -564,3 +564,63 @@ def check_starts_at_zero(who: str, activation: str, value: float, slope: float) 
             f"{who}: zero_init with {activation} at the end of the branch would stay zero for "
             "ever, because the slope there is 0 and no gradient comes through; give outer=False."
         )
+
+
+def check_deprecated(who: str, given: Mapping[str, object]) -> None:
+    """Raise NotImplementedError if an argument that torch has given up is used."""
+    for name, value in given.items():
+        if value is not None:
+            raise NotImplementedError(
+                f"{who}: {name}={value!r} is an argument that torch has deprecated, and it is not "
+                "taught here; give reduction='none', 'mean' or 'sum'."
+            )
+
+
+def check_labels(who: str, shape: Sequence[int], wanted: Sequence[int], classes: str) -> None:
+    """Raise ValueError unless there is one class per position of the scores."""
+    if tuple(shape) != tuple(wanted):
+        raise ValueError(
+            f"{who}: target has shape {tuple(shape)} where {tuple(wanted)} is wanted, one class "
+            f"per position; the classes of the input are on {classes}."
+        )
+
+
+def check_known_class(who: str, wrong: bool, count: int) -> None:
+    """Raise IndexError if a target is no class."""
+    if wrong:
+        raise IndexError(
+            f"{who}: a target is out of bounds; with {count} classes the targets are whole numbers "
+            f"from 0 to {count - 1}, or ignore_index."
+        )
+
+
+def check_whole(who: str, name: str, dtype: object, whole: bool) -> None:
+    """Raise TypeError unless an array holds whole numbers."""
+    if not whole:
+        raise TypeError(
+            f"{who}: {name} holds {dtype}; give whole numbers for classes, or fractions of the "
+            "shape of the input for probabilities."
+        )
+
+
+def check_unit(who: str, name: str, outside: bool) -> None:
+    """Raise ValueError if a number lies outside [0, 1]."""
+    if outside:
+        raise ValueError(
+            f"{who}: a number of {name} lies outside [0, 1] or is NaN; give probabilities, or use "
+            "the loss that takes logits."
+        )
+
+
+def check_some(who: str, size: int) -> None:
+    """Raise ValueError if a mean is to be taken of nothing."""
+    if size == 0:
+        raise ValueError(
+            f"{who}: there is no number to take the mean of; give samples or reduction='sum'."
+        )
+
+
+def check_signs(who: str, name: str, other: bool) -> None:
+    """Raise ValueError if a label of two classes is neither -1 nor 1."""
+    if other:
+        raise ValueError(f"{who}: a number of {name} is neither -1 nor 1; write 2 * y - 1 for 0/1.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nnbook.claims import All, AtMost, Close, Outcome, claim, exact, measured, refutation
+from nnbook.claims._sgd_trained import RATES, accuracy_after, gradient_noise
 from nnbook.claims.domains import Domain, Matrix, Scalar, Size, Vector
 
 Array = np.ndarray
@@ -177,6 +178,6 @@ def rates(seed: int) -> float:
     return max(found) - max(found[0], found[-1])
 
 
-from nnbook.claims import _sgd_momentum, _sgd_trained  # noqa: E402
+from nnbook.claims import _sgd_momentum  # noqa: E402
 
-__all__ = ["_sgd_momentum", "_sgd_trained"]
+__all__ = ["_sgd_momentum"]
