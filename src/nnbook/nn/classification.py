@@ -432,7 +432,8 @@ class NLLLoss(WeightedLoss):
         reduction: ``"none"``, ``"mean"`` (divided by the sum of the weights) or ``"sum"``.
 
     Shape:
-        - Input: (c), (n, c) or ``(n, c, *s)``; target: (), (n) or ``(n, *s)``; output: as the target.
+        - Input: (c), (n, c) or ``(n, c, *s)``.
+        - Target: (), (n) or ``(n, *s)``; output: as the target.
 
     Examples:
         >>> NLLLoss()(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([1]))
