@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from nnbook._check import check_choice
 
+from ._precision import wide as _wide
+
 Approximate = Literal["none", "tanh"]
 Values = Float[Tensor, "*s"]
 Map = Callable[[Tensor], Tensor]
@@ -51,10 +53,6 @@ def with_derivative(f: Map, derivative: Map, keep: Literal["input", "output"]) -
             return v * derivative(*ctx.saved_tensors)  # *s, eq. act-vjp
 
     return Elementwise.apply
-
-
-def _wide(z: Tensor) -> Tensor:
-    return z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
 
 
 def relu(z: Values) -> Values:

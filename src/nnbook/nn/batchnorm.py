@@ -20,6 +20,8 @@ from nnbook._check import (
     check_values,
 )
 
+from ._precision import wide as _wide
+
 Batch = Float[Tensor, "n c *s"]
 Channels = Float[Tensor, " c"]
 Maybe = Tensor | None
@@ -278,10 +280,6 @@ def _update(running: Tensor, batch: Tensor, momentum: float) -> None:
         running.lerp_(batch, momentum)
     else:
         running.copy_(running.to(batch.dtype).lerp_(batch, momentum))
-
-
-def _wide(t: Tensor) -> Tensor:
-    return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
 
 
 class _BatchNormModule(nn.Module):

@@ -22,7 +22,8 @@ from nnbook._check import (
     check_several,
 )
 
-from .layernorm import Maybe, _wide
+from ._precision import wide as _wide
+from .layernorm import Maybe
 from .rmsnorm import _call, _fill
 
 AnyShape = Float[Tensor, "..."]

@@ -18,6 +18,8 @@ from nnbook._check import (
     check_same_shape,
 )
 
+from ._precision import wide as _wide
+
 AnyShape = Float[Tensor, "..."]
 Maybe = Tensor | None
 
@@ -169,10 +171,6 @@ def layer_norm(
     y: Tensor = _LayerNorm.apply(x, u, mu, rstd, gamma, beta, eps)  # type: ignore[no-untyped-call]
     y = y if len(shape) == 1 else y.reshape(input.shape)
     return y if y.dtype == input.dtype else y.to(input.dtype)
-
-
-def _wide(t: Tensor) -> Tensor:
-    return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
 
 
 class LayerNorm(nn.Module):

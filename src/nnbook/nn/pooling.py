@@ -22,6 +22,8 @@ from nnbook._check import (
 )
 from nnbook.nn._convolution import Sizes, as_sizes
 
+from ._precision import wide as _wide
+
 Pictures = Float[Tensor, "..."]
 MaybeSizes = int | None | Sequence[int | None]
 
@@ -252,10 +254,6 @@ def avg_pool2d(
     counts = [a.with_padding if count_include_pad else a.inside for a in (down, right)]
     heights, widths = (torch.tensor(c, device=x.device, dtype=x.dtype) for c in counts)
     return (total / (heights[:, None] * widths)).to(input.dtype)  # *batch h' w', eq. pool-eq-avg
-
-
-def _wide(t: Tensor) -> Tensor:
-    return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
 
 
 def adaptive_avg_pool2d(input: Pictures, output_size: MaybeSizes) -> Pictures:  # noqa: A002

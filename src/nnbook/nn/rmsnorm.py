@@ -18,7 +18,8 @@ from nnbook._check import (
     check_same_shape,
 )
 
-from .layernorm import Maybe, _mean, _sum, _wide
+from ._precision import wide as _wide
+from .layernorm import Maybe, _mean, _sum
 
 AnyShape = Float[Tensor, "..."]
 

@@ -14,6 +14,8 @@ from nnbook._check import (
     check_values,
 )
 
+from ._precision import wide as _wide
+
 Array = Float[np.ndarray, "..."]
 Batch = Float[np.ndarray, "n c *s"]
 Channels = Float[np.ndarray, " c"]
@@ -73,11 +75,6 @@ def _centre(who: str, x: Array, eps: float) -> tuple[Array, Array]:
 def _axes(x: Array) -> tuple[int, ...]:
     """Return all axes but that of the channels."""
     return (0, *range(2, x.ndim))
-
-
-def _wide(x: Array) -> Array:
-    """Return float16 as float32 and everything else as it is."""
-    return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
 def _per(values: Array, x: Array) -> Array:

@@ -14,6 +14,8 @@ from nnbook._check import (
     check_windows,
 )
 
+from ._precision import wide as _wide
+
 Array = Float[np.ndarray, "..."]
 Plane = Float[np.ndarray, "*batch h w"]
 Kernel = Float[np.ndarray, "a b"]
@@ -92,11 +94,6 @@ def _windows_s(who: str, z: Plane, w: Kernel) -> Array:
     padded = np.pad(_wide(z), around)
     windows = sliding_window_view(padded, w.shape, axis=(-2, -1))  # *batch h w a b
     return windows.reshape(*z.shape, w.size)  # *batch h w (a b)
-
-
-def _wide(x: Array) -> Array:
-    """Return float16 as float32 and everything else as it is."""
-    return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
 def conv2d_s_vjp(v: Plane, z: Plane, w: Kernel) -> tuple[Plane, Kernel]:

@@ -15,6 +15,8 @@ from nnbook._check import (
     check_spread,
 )
 
+from ._precision import wide as _wide
+
 Array = Float[np.ndarray, "..."]
 Row = Float[np.ndarray, "*batch m"]
 Affine = Float[np.ndarray, "..."] | float | None
@@ -66,11 +68,6 @@ def _centre(who: str, z: Array, eps: float) -> tuple[Array, Array]:
         varied = (z != z[..., :1]).any(axis=-1) & (sigma[..., 0] != 0)
         check_spread(who, "z", ~varied)
     return centred, sigma
-
-
-def _wide(x: Array) -> Array:
-    """Return float16 as float32 and everything else as it is."""
-    return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
 def ln_s_vjp(v: Row, z: Row, eps: float = 0.0) -> Row:
