@@ -16,6 +16,7 @@ import json
 import shutil
 import signal
 import time
+from functools import cached_property
 from pathlib import Path
 from threading import Event, Thread, current_thread, main_thread
 from types import FrameType
@@ -143,11 +144,15 @@ class Freshness:
         """Return the digest of all that the cells of a page come from, taken once in a build."""
         if name not in self.sources:
             env: Any = self.app.env
-            how = [env.myst_config.as_dict(), env.mystnb_config.as_dict(), self.store.env]
-            kept = json.dumps(how, sort_keys=True, default=lambda v: sorted(map(str, v)))
-            text = Path(env.doc2path(name)).read_bytes()
-            self.sources[name] = digest(text, kept.encode())
+            self.sources[name] = digest(Path(env.doc2path(name)).read_bytes(), self.how)
         return self.sources[name]
+
+    @cached_property
+    def how(self) -> bytes:
+        """What besides its file decides what the cells of a page are."""
+        env: Any = self.app.env
+        how = [env.myst_config.as_dict(), env.mystnb_config.as_dict(), self.store.env]
+        return json.dumps(how, sort_keys=True, default=lambda v: sorted(map(str, v))).encode()
 
     def forget(self, name: str) -> None:
         """Remove what earlier builds wrote for a page that has left the book."""
@@ -273,14 +278,14 @@ class Freshness:
         files = self.store.dependencies(seen)
         language = dict(notebook.metadata.get("language_info", {}))
         entry = Entry(
-            run.page.key,
-            files,
-            unknown,
-            cells,
-            run.seconds,
-            language,
-            time.time(),
-            run.page.source,
+            key=run.page.key,
+            files=files,
+            unknown=unknown,
+            cells=cells,
+            seconds=run.seconds,
+            language=language,
+            when=time.time(),
+            source=run.page.source,
         )
         self.entries[name] = entry
         run.kept = not run.error and self.save(name, entry)

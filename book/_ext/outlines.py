@@ -8,7 +8,6 @@ exercise is cut to what it uses, so that the environment holds no whole page.
 
 from __future__ import annotations
 
-import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +50,7 @@ def outline(env: BuildEnvironment, parent: nodes.Element) -> Iterator[nodes.Elem
             short = child.copy()
             short.extend([*titles, *outline(env, child)])
             # what a kind is known by may be more than its title: then all of it
-            yield short if kind(env, short) == number else copy.deepcopy(child)
+            yield short if kind(env, short) == number else child.deepcopy()
 
 
 def load(env: BuildEnvironment, whole: Load, docname: str) -> nodes.Element:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import logging as std_logging
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fontTools import subset
 from sphinx.util import logging
+from store import digest
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -88,7 +88,7 @@ class Findings:
         self.kept = kept
         self.before: dict[str, Looked] = {}
         self.now: dict[str, Looked] = {}
-        self.version = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+        self.version = digest(Path(__file__).read_bytes())
         try:
             version, files = json.loads(kept.read_text("utf-8"))
             if version == self.version:

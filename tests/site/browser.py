@@ -131,9 +131,7 @@ def accessibility(page: Page) -> list[str]:
     """
     page.evaluate("document.querySelectorAll('.katex').forEach(e => e.replaceWith('formula'))")
     page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate(
-        "axe.run({exclude: ['.katex']}, {resultTypes: ['violations']})",
-    )
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
     return [
         f"{v['id']} ({v['impact']}): {node['html'][:160]}"
         for v in found["violations"]
