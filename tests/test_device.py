@@ -10,7 +10,13 @@ import pytest
 import torch
 
 import nnbook
-from nnbook import _check
+from nnbook._check.values import (
+    check_choice,
+    check_count,
+    check_not_empty,
+    check_range,
+    check_same_length,
+)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, gpus: int) -> None:
@@ -104,17 +110,17 @@ def test_ends_of_a_range(ends: str) -> None:
     (inside if ends[0] == "[" else outside).append(1.0)
     (inside if ends[1] == "]" else outside).append(2.0)
     for number in inside:
-        _check.check_range("f", "x", number, 1.0, 2.0, ends=ends)
+        check_range("f", "x", number, 1.0, 2.0, ends=ends)
     for number in outside:
         message = f"f: x={number} lies outside {ends[0]}1, 2{ends[1]}; give a number inside."
         with pytest.raises(ValueError, match=re.escape(message)):
-            _check.check_range("f", "x", number, 1.0, 2.0, ends=ends)
+            check_range("f", "x", number, 1.0, 2.0, ends=ends)
 
 
 @pytest.mark.errors
 def test_rules_of_counts_choices_and_lengths() -> None:
-    assert _check.check_count("f", "n", 3) == 3
-    assert _check.check_count("f", "n", 0, least=0) == 0
+    assert check_count("f", "n", 3) == 3
+    assert check_count("f", "n", 0, least=0) == 0
     for got, error, match in [
         (0, ValueError, "f: n=0 is too small; give a whole number >= 1"),
         (2.0, TypeError, r"f: n=2\.0 is a float; give an int"),
@@ -122,13 +128,13 @@ def test_rules_of_counts_choices_and_lengths() -> None:
         ("3", TypeError, "f: n='3' is a str; give an int"),
     ]:
         with pytest.raises(error, match=match):
-            _check.check_count("f", "n", got)
-    _check.check_choice("f", "mode", "a", ("a", "b"))
+            check_count("f", "n", got)
+    check_choice("f", "mode", "a", ("a", "b"))
     with pytest.raises(ValueError, match=r"f: mode='c' is not known; use one of \['a', 'b'\]"):
-        _check.check_choice("f", "mode", "c", ("b", "a"))
-    _check.check_same_length("f", "x", [1], "y", "a")
+        check_choice("f", "mode", "c", ("b", "a"))
+    check_same_length("f", "x", [1], "y", "a")
     with pytest.raises(ValueError, match="f: x has 1 entries and y has 2; give both the same"):
-        _check.check_same_length("f", "x", [1], "y", [1, 2])
-    _check.check_not_empty("f", "x", [0])
+        check_same_length("f", "x", [1], "y", [1, 2])
+    check_not_empty("f", "x", [0])
     with pytest.raises(ValueError, match="f: x is empty; give at least one entry"):
-        _check.check_not_empty("f", "x", [])
+        check_not_empty("f", "x", [])

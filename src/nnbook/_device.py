@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal, cast
 
-from nnbook._check import check_choice
+from nnbook._check.values import check_choice
 
 if TYPE_CHECKING:
     import torch

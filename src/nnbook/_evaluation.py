@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import check_count, check_same_length
+from nnbook._check.values import check_count, check_same_length
 from nnbook._tensors import ArrayLike, Data, as_tensor, as_tensors, home
 
 Measure = Callable[[Tensor, Tensor], Tensor]

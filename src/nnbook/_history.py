@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from nnbook._check import check_choice, check_count, check_range
+from nnbook._check.values import check_choice, check_count, check_range
 
 Mode = Literal["min", "max"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import check_not_empty, check_same_length
+from nnbook._check.values import check_not_empty, check_same_length
 
 ArrayLike = Tensor | np.ndarray
 Data = tuple[ArrayLike, ArrayLike]

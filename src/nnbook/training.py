@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from nnbook._check import check_choice, check_count
+from nnbook._check.values import check_choice, check_count
 from nnbook._checkpoint import Run, save_checkpoint
 from nnbook._evaluation import (
     Measure,

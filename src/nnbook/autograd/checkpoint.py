@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nnbook._check import check_count, check_same_result, check_seen
+from nnbook._check.learning import check_same_result, check_seen
+from nnbook._check.values import check_count
 
 from .backward import walk
 from .tensor import Tensor, as_tensor, constant, enabled, no_grad, record, source

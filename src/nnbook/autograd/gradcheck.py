@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbook._check import check_float64
+from nnbook._check.values import check_float64
 from nnbook.scratch import central_differences
 
 from .backward import grad

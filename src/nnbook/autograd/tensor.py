@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnbook._check import check_one_number, check_real_numbers, check_recorded, check_same_shape
+from nnbook._check.learning import check_one_number, check_recorded
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_real_numbers
 
 Array = Any
 """A NumPy array, or a NumPy number where an array without axes is meant."""

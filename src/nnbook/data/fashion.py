@@ -12,7 +12,7 @@ from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from nnbook._check import check_same_length
+from nnbook._check.values import check_same_length
 from nnbook._device import profile
 from nnbook.data._download import PATIENT, Patience, fetch
 from nnbook.data._idx import read_idx

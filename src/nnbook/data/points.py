@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from nnbook._check import check_count, check_range
+from nnbook._check.values import check_count, check_range
 
 
 @dataclass(frozen=True, eq=False)

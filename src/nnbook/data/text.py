@@ -69,7 +69,7 @@ def python_docs(share: float = 0.1) -> Text:
 
 def split_by_topic(topics: Mapping[str, str], share: float) -> Text:
     """Do what `python_docs` does, with any topics."""
-    from nnbook._check import check_range
+    from nnbook._check.values import check_range
 
     check_range("python_docs", "share", share, 0.0, 0.5, ends="()")
     own = _without_repeats(topics)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Int64
 
-from nnbook._check import check_count
+from nnbook._check.values import check_count
 
 Tokens = Int64[np.ndarray, " n"]
 FORMAT = "nnbook byte pairs 1"

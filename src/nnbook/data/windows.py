@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int64
 
-from nnbook._check import check_count, check_range
+from nnbook._check.values import check_count, check_range
 
 Tokens = Int64[np.ndarray, " n"]
 Windows = Int64[np.ndarray, "b t"]

@@ -16,18 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbook._check import (
+from nnbook._check.convolution import (
     check_channel_axis,
-    check_choice,
-    check_count,
-    check_groups,
     check_pad_fits,
-    check_real,
-    check_same_length,
-    check_same_shape,
     check_stride_one,
     check_window,
 )
+from nnbook._check.shapes import check_groups, check_same_shape
+from nnbook._check.values import check_choice, check_count, check_real, check_same_length
 
 Sizes = int | Sequence[int]
 Widths = tuple[tuple[int, int], ...]

@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from nnbook._check import check_choice, check_count, check_range, check_shared
+from nnbook._check.attention import check_shared
+from nnbook._check.values import check_choice, check_count, check_range
 
 CHOICES = {
     "positions": ("learned", "rope", "alibi", "none"),

@@ -9,14 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_axes,
-    check_count,
-    check_head_groups,
-    check_heads,
-    check_last_axis,
-    check_range,
-)
+from nnbook._check.attention import check_head_groups, check_heads
+from nnbook._check.shapes import check_axes, check_last_axis
+from nnbook._check.values import check_count, check_range
 
 from .attention import attend_after
 from .linear import Linear

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nnbook._check import check_count, check_texts
+from nnbook._check.values import check_count, check_texts
 from nnbook.data import minilm_files
 
 from .pretrained import BertModel, load_bert, mean_pool, unit

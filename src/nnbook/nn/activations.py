@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import check_choice
+from nnbook._check.values import check_choice
 
 from ._precision import wide as _wide
 

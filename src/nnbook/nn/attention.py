@@ -16,15 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from nnbook._check import (
-    check_attention_shapes,
-    check_broadcastable,
-    check_floating,
-    check_head_groups,
-    check_mask,
-    check_range,
-    check_same_dtype,
-)
+from nnbook._check.attention import check_attention_shapes, check_head_groups, check_mask
+from nnbook._check.shapes import check_broadcastable
+from nnbook._check.values import check_floating, check_range, check_same_dtype
 
 from ._attention_blocks import attend, weights
 from ._attention_blocks import causal_mask as causal_mask

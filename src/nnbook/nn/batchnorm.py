@@ -9,16 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_axes,
-    check_both_or_neither,
-    check_channels,
-    check_count,
-    check_floating,
-    check_range,
-    check_same_shape,
-    check_values,
-)
+from nnbook._check.normalization import check_values
+from nnbook._check.shapes import check_axes, check_channels, check_same_shape
+from nnbook._check.values import check_both_or_neither, check_count, check_floating, check_range
 
 from ._precision import wide as _wide
 

@@ -9,17 +9,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from nnbook._check import (
-    check_channels,
-    check_choice,
-    check_floating,
-    check_known_class,
-    check_labels,
-    check_range,
-    check_same_shape,
-    check_unit,
-    check_whole,
-)
+from nnbook._check.learning import check_known_class, check_labels
+from nnbook._check.shapes import check_channels, check_same_shape
+from nnbook._check.values import check_choice, check_floating, check_range, check_unit, check_whole
 from nnbook.nn.activations import log_softmax, softmax
 from nnbook.nn.losses import REDUCTIONS, Loss, WeightedLoss, reduce_terms, wide
 

@@ -11,15 +11,13 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_addable,
+from nnbook._check.shapes import check_addable, check_joinable, check_takes
+from nnbook._check.values import (
     check_choice,
     check_count,
     check_free,
-    check_joinable,
     check_not_empty,
     check_numbered,
-    check_takes,
 )
 
 from .activations import ReLU

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nnbook._check import check_choice, check_count, check_filters, check_stride_one
+from nnbook._check.convolution import check_filters, check_stride_one
+from nnbook._check.values import check_choice, check_count
 from nnbook.nn._convolution import (
     ConvNd,
     Maybe,

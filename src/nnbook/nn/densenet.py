@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from nnbook._check import check_count, check_not_empty, check_pictures, check_range
+from nnbook._check.convolution import check_pictures
+from nnbook._check.values import check_count, check_not_empty, check_range
 
 from .activations import relu
 from .linear import Linear

@@ -8,17 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nnbook._check import (
-    check_channels,
-    check_choice,
-    check_count,
-    check_floating,
-    check_known_class,
-    check_labels,
-    check_range,
-    check_same_shape,
-    check_signs,
-)
+from nnbook._check.learning import check_known_class, check_labels, check_signs
+from nnbook._check.shapes import check_channels, check_same_shape
+from nnbook._check.values import check_choice, check_count, check_floating, check_range
 from nnbook.nn.activations import sigmoid
 from nnbook.nn.classification import seen
 from nnbook.nn.losses import REDUCTIONS, Loss, WeightedLoss, reduce_terms, wide

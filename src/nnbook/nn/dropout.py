@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from nnbook._check import check_range, check_real
+from nnbook._check.values import check_range, check_real
 
 AnyShape = Shaped[Tensor, "*s"]
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from nnbook._check import check_count, check_fits_context, check_range, check_whole
+from nnbook._check.attention import check_fits_context
+from nnbook._check.values import check_count, check_range, check_whole
 
 from ._gptconfig import GPTConfig
 from .languagemodel import GPT

@@ -10,17 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_axis_count,
-    check_count,
-    check_floating,
-    check_groups,
+from nnbook._check.normalization import (
     check_maps,
     check_per_channel,
     check_positions,
-    check_range,
     check_several,
 )
+from nnbook._check.shapes import check_axis_count, check_groups
+from nnbook._check.values import check_count, check_floating, check_range
 
 from ._precision import wide as _wide
 from .layernorm import Maybe

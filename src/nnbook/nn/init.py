@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnbook._check import check_choice, check_fans, check_taught
+from nnbook._check.shapes import check_fans
+from nnbook._check.values import check_choice, check_taught
 
 FLAT = ("linear", "conv1d", "conv2d", "conv3d", "sigmoid")
 TAUGHT = (*FLAT, "tanh", "relu", "leaky_relu")

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import check_has_layers, check_range, check_varied
+from nnbook._check.learning import check_has_layers, check_varied
+from nnbook._check.values import check_range
 
 SCALED = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 """Modules of these classes, and of those derived from them, are scaled."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from nnbook._check import check_fits_context
+from nnbook._check.attention import check_fits_context
 
 from ._gptconfig import Cache, GPTConfig
 from ._gptparts import CausalAttention, make_feed_forward, make_norm

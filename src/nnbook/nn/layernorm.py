@@ -9,14 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_count,
-    check_ends_in,
-    check_floating,
-    check_not_empty,
-    check_range,
-    check_same_shape,
-)
+from nnbook._check.shapes import check_ends_in, check_same_shape
+from nnbook._check.values import check_count, check_floating, check_not_empty, check_range
 
 from ._precision import wide as _wide
 

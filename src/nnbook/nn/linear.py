@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from nnbook._check import check_bias, check_count, check_last_axis
+from nnbook._check.shapes import check_bias, check_last_axis
+from nnbook._check.values import check_count
 
 
 def affine(

@@ -6,13 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_choice,
-    check_deprecated,
-    check_floating,
-    check_range,
-    check_same_shape,
-)
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_choice, check_deprecated, check_floating, check_range
 
 AnyShape = Float[Tensor, "..."]
 REDUCTIONS = ("none", "mean", "sum")

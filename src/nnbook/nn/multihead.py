@@ -10,16 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbook._check import (
-    check_axes,
-    check_count,
-    check_heads,
-    check_last_axis,
-    check_mask,
-    check_range,
-    check_same_length,
-    check_same_shape,
-)
+from nnbook._check.attention import check_heads, check_mask
+from nnbook._check.shapes import check_axes, check_last_axis, check_same_shape
+from nnbook._check.values import check_count, check_range, check_same_length
 
 from . import init
 from ._attention_blocks import weights as attention_weights

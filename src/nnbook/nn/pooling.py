@@ -13,13 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nnbook._check import (
-    check_count,
-    check_planes,
-    check_pool_padding,
-    check_real,
-    check_windows,
-)
+from nnbook._check.convolution import check_planes, check_pool_padding, check_windows
+from nnbook._check.values import check_count, check_real
 from nnbook.nn._convolution import Sizes, as_sizes
 
 from ._precision import wide as _wide

@@ -8,20 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nnbook._check import (
+from nnbook._check.attention import check_rotary, check_row, check_table_length
+from nnbook._check.shapes import check_matrix, check_rows, check_same_shape
+from nnbook._check.values import (
     check_choice,
     check_count,
     check_even,
     check_floating,
     check_index,
-    check_matrix,
     check_plain,
     check_range,
-    check_rotary,
-    check_row,
-    check_rows,
-    check_same_shape,
-    check_table_length,
 )
 
 from ._precision import wide as _wide

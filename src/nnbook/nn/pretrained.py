@@ -9,17 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_axis_count,
+from nnbook._check.attention import check_mask, check_table, check_table_length
+from nnbook._check.shapes import check_axis_count, check_same_shape
+from nnbook._check.values import (
     check_count,
     check_floating,
     check_index,
-    check_mask,
     check_range,
     check_same_names,
-    check_same_shape,
-    check_table,
-    check_table_length,
 )
 
 from ._precision import wide as _wide

@@ -6,14 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nnbook._check import (
-    check_boolean,
-    check_count,
-    check_offsets,
-    check_picture_axes,
-    check_range,
-    check_same_length,
-)
+from nnbook._check.learning import check_offsets, check_picture_axes
+from nnbook._check.values import check_boolean, check_count, check_range, check_same_length
 
 Pictures = Float[Tensor, "n *c h w"]
 

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from nnbook._check import check_count, check_keeps_width, check_starts_at_zero
+from nnbook._check.convolution import check_keeps_width, check_starts_at_zero
+from nnbook._check.values import check_count
 
 from .activations import ReLU
 from .composition import Residual, Sequential

@@ -9,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import Conv2d as Conv2d
 
-from nnbook._check import check_addable, check_choice, check_count, check_not_empty, check_pictures
+from nnbook._check.convolution import check_pictures
+from nnbook._check.shapes import check_addable
+from nnbook._check.values import check_choice, check_count, check_not_empty
 from nnbook.scratch.resnet import ENDS, ORDERS, SHORTCUTS
 
 from .activations import relu

@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import check_foldable, check_same_shape
+from nnbook._check.normalization import check_foldable
+from nnbook._check.shapes import check_same_shape
 from nnbook.nn.batchnorm import BatchNorm1d, BatchNorm2d
 
 Layer = TypeVar("Layer", bound=nn.Module)

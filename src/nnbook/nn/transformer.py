@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nnbook._check import check_choice, check_count
+from nnbook._check.values import check_choice, check_count
 from nnbook.scratch.transformer import swiglu_hidden
 
 from .activations import gelu, relu, silu

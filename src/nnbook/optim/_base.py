@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnbook._check import check_dense_real, check_plain, check_range
+from nnbook._check.learning import check_dense_real
+from nnbook._check.values import check_plain, check_range
 
 Group = dict[str, Any]
 State = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnbook._check import check_range
+from nnbook._check.values import check_range
 from nnbook.optim._base import Group, PlainOptimizer, Real, State, count_step, start
 
 Betas = tuple[Real, Real]

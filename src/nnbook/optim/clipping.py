@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from nnbook._check import check_plain
+from nnbook._check.values import check_plain
 from nnbook.optim._base import Real
 
 Parameters = Tensor | Iterable[Tensor]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nnbook._check import check_count, check_range
+from nnbook._check.values import check_count, check_range
 from nnbook._tensors import Data, as_tensors
 from nnbook.optim._base import Real
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from nnbook._check import check_choice, check_count, check_range
+from nnbook._check.values import check_choice, check_count, check_range
 from nnbook.optim._base import Real
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba
 
-from nnbook._check import check_count
+from nnbook._check.values import check_count
 from nnbook.plot.alt import note
 from nnbook.plot.curves import legend_above
 from nnbook.plot.style import MARKERS, SERIES, colors

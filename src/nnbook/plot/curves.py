@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nnbook._check import check_choice, check_not_empty, check_same_length
+from nnbook._check.values import check_choice, check_not_empty, check_same_length
 from nnbook.plot.alt import note, number
 from nnbook.plot.style import MARKERS, Numbers, colors
 

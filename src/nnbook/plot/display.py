@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nnbook._check import check_not_empty
+from nnbook._check.values import check_not_empty
 from nnbook.plot.alt import describe
 from nnbook.plot.recolor import set_theme
 from nnbook.plot.style import colors

@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-from nnbook._check import check_count, check_not_empty, check_same_length
+from nnbook._check.values import check_count, check_not_empty, check_same_length
 from nnbook.plot.alt import note
 from nnbook.plot.style import Theme, color_map, on_theme
 

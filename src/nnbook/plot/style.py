@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from nnbook._check import check_choice, check_count
+from nnbook._check.values import check_choice, check_count
 
 Theme = Literal["light", "dark"]
 Numbers = Sequence[float | int] | np.ndarray

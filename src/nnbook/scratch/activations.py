@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import erfc
 
-from nnbook._check import check_choice
+from nnbook._check.values import check_choice
 
 Array = Float[np.ndarray, "*s"]
 Reduced = Float[np.ndarray, "*r"]

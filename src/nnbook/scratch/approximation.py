@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_count, check_increasing, check_same_length
+from nnbook._check.values import check_count, check_increasing, check_same_length
 
 from .activations import relu, relu_vjp
 from .composition import Map, bind, sequential

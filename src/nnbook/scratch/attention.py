@@ -8,14 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from nnbook._check import (
-    check_attention_shapes,
-    check_broadcastable,
-    check_count,
-    check_floating,
-    check_mask,
-    check_same_shape,
-)
+from nnbook._check.attention import check_attention_shapes, check_mask
+from nnbook._check.shapes import check_broadcastable, check_same_shape
+from nnbook._check.values import check_count, check_floating
 
 from ._precision import wide as _wide
 

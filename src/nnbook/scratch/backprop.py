@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_choice, check_same_length, check_same_shape
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_choice, check_same_length
 
 from .activations import relu, relu_vjp, sigmoid, sigmoid_vjp, tanh, tanh_vjp
 from .linear import mm, mm_vjp

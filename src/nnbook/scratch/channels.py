@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_bias,
-    check_channel_axis,
-    check_count,
-    check_groups,
-    check_same_shape,
-    check_three_axes,
-)
+from nnbook._check.convolution import check_channel_axis, check_three_axes
+from nnbook._check.shapes import check_bias, check_groups, check_same_shape
+from nnbook._check.values import check_count
 from nnbook.scratch.conv1d import correlate1d, output_size, toeplitz, windows
 
 Signals = Float[np.ndarray, "*batch c m"]

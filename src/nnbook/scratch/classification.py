@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nnbook._check import (
+from nnbook._check.learning import check_known_class, check_labels
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import (
     check_choice,
     check_floating,
-    check_known_class,
-    check_labels,
     check_range,
-    check_same_shape,
     check_some,
     check_unit,
     check_whole,

@@ -13,12 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nnbook._check import (
-    check_addable,
-    check_choice,
-    check_joinable,
-    check_not_empty,
-)
+from nnbook._check.shapes import check_addable, check_joinable
+from nnbook._check.values import check_choice, check_not_empty
 
 Array = np.ndarray
 Map = tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]

@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_axis_of_weights,
-    check_count,
-    check_last_axis,
-    check_odd,
-    check_window,
-)
+from nnbook._check.convolution import check_axis_of_weights, check_window
+from nnbook._check.shapes import check_last_axis
+from nnbook._check.values import check_count, check_odd
 
 Signal = Float[np.ndarray, "*batch m"]
 Filtered = Float[np.ndarray, "*batch out"]

@@ -6,13 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 
-from nnbook._check import (
-    check_count,
-    check_filters,
-    check_odd_kernel,
-    check_same_shape,
-    check_windows,
-)
+from nnbook._check.convolution import check_filters, check_odd_kernel, check_windows
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_count
 
 from ._precision import wide as _wide
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nnbook._check import check_bias, check_inner, check_last_axis, check_matrix
+from nnbook._check.shapes import check_bias, check_inner, check_last_axis, check_matrix
 
 from .linear import mm_vjp
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_count, check_last_axis, check_not_empty, check_range
+from nnbook._check.shapes import check_last_axis
+from nnbook._check.values import check_count, check_not_empty, check_range
 
 Array = Float[np.ndarray, "..."]
 Weights = Sequence[np.ndarray]

@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from nnbook._check import (
-    check_choice,
-    check_floating,
-    check_known_class,
-    check_labels,
-    check_range,
-    check_same_shape,
-    check_signs,
-    check_some,
-)
+from nnbook._check.learning import check_known_class, check_labels, check_signs
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_choice, check_floating, check_range, check_some
 from nnbook.scratch.activations import sigmoid
 from nnbook.scratch.losses import REDUCTIONS, Reduction, reduce_terms, spread, wide
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nnbook._check import check_boolean, check_range, check_real, check_same_shape
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_boolean, check_range, check_real
 
 Array = Float[np.ndarray, "*s"]
 Mask = Bool[np.ndarray, "*s"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_count, check_fits_circle
+from nnbook._check.convolution import check_fits_circle
+from nnbook._check.values import check_count
 from nnbook.scratch.conv1d import Kernel, Signal, half_width
 
 Square = Float[np.ndarray, "m m"]

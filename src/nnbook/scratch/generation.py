@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nnbook._check import check_count, check_range
+from nnbook._check.values import check_count, check_range
 
 Row = Float[np.ndarray, "*batch v"]
 Kept = Bool[np.ndarray, "*batch v"]

@@ -7,14 +7,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_floating,
-    check_groups,
-    check_maps,
-    check_per_channel,
-    check_positions,
-    check_same_shape,
-)
+from nnbook._check.normalization import check_maps, check_per_channel, check_positions
+from nnbook._check.shapes import check_groups, check_same_shape
+from nnbook._check.values import check_floating
 
 from .layernorm import ln_s, ln_s_vjp
 

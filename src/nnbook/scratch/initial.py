@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_choice, check_count
+from nnbook._check.values import check_choice, check_count
 
 Mode = Literal["fan_in", "fan_out"]
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_count, check_layers, check_range, check_varied
+from nnbook._check.learning import check_layers, check_varied
+from nnbook._check.values import check_count, check_range
 
 from .walkthrough import Activation, Layers, network_values
 

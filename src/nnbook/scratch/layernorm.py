@@ -7,13 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_floating,
-    check_last_axes,
-    check_range,
-    check_same_shape,
-    check_spread,
-)
+from nnbook._check.normalization import check_spread
+from nnbook._check.shapes import check_last_axes, check_same_shape
+from nnbook._check.values import check_floating, check_range
 
 from ._precision import wide as _wide
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from nnbook._check import check_bias, check_last_axis, check_matrix
+from nnbook._check.shapes import check_bias, check_last_axis, check_matrix
 
 
 def mm(

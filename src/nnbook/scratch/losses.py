@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_choice, check_floating, check_range, check_same_shape, check_some
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_choice, check_floating, check_range, check_some
 
 Array = Float[np.ndarray, "..."]
 Terms = Array | np.floating

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from nnbook._check import check_count, check_same_shape
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_count
 
 
 def nearest(

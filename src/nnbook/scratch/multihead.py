@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnbook._check import check_count, check_head_groups, check_heads, check_last_axis
+from nnbook._check.attention import check_head_groups, check_heads
+from nnbook._check.shapes import check_last_axis
+from nnbook._check.values import check_count
 
 from .attention import Mask, Number, _sum_to, attention, attention_vjp
 from .linear import mm, mm_vjp

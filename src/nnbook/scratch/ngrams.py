@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from nnbook._check import check_count, check_tokens
+from nnbook._check.attention import check_tokens
+from nnbook._check.values import check_count
 
 Tokens = Int64[np.ndarray, " n"]
 Keys = Int64[np.ndarray, "..."]

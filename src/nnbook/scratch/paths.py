@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_not_empty
+from nnbook._check.values import check_not_empty
 
 
 def paths_by_length(

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from nnbook._check import (
-    check_count,
-    check_last_axis,
-    check_layers,
-    check_matrix,
-    check_range,
-    check_same_length,
-    check_signs,
-)
+from nnbook._check.learning import check_layers, check_signs
+from nnbook._check.shapes import check_last_axis, check_matrix
+from nnbook._check.values import check_count, check_range, check_same_length
 
 from .approximation import Layers
 

@@ -6,17 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from nnbook._check import (
+from nnbook._check.attention import check_rotary, check_table
+from nnbook._check.shapes import check_matrix, check_same_shape
+from nnbook._check.values import (
     check_choice,
     check_count,
     check_even,
     check_floating,
     check_index,
-    check_matrix,
     check_range,
-    check_rotary,
-    check_same_shape,
-    check_table,
 )
 
 Array = np.ndarray

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nnbook._check import check_floating, check_mask, check_range, check_same_shape
+from nnbook._check.attention import check_mask
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_floating, check_range
 
 from ._precision import wide as _wide
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from nnbook._check import (
+from nnbook._check.learning import check_offsets
+from nnbook._check.shapes import check_matrix
+from nnbook._check.values import (
     check_boolean,
     check_count,
-    check_matrix,
-    check_offsets,
     check_range,
     check_real,
     check_same_length,

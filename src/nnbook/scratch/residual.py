@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_keeps_width
+from nnbook._check.convolution import check_keeps_width
 
 from .activations import relu, relu_vjp
 from .composition import Map

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import check_choice, check_count, check_not_empty, check_same_shape
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_choice, check_count, check_not_empty
 
 from .batchnorm import bn_s, bn_s_vjp
 

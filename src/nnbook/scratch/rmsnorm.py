@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_floating,
-    check_last_axes,
-    check_nonzero,
-    check_range,
-    check_same_shape,
-)
+from nnbook._check.shapes import check_last_axes, check_same_shape
+from nnbook._check.values import check_floating, check_nonzero, check_range
 
 Array = Float[np.ndarray, "..."]
 

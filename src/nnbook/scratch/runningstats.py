@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nnbook._check import (
-    check_channels,
-    check_count,
-    check_floating,
-    check_range,
-    check_same_shape,
-    check_values,
-)
+from nnbook._check.normalization import check_values
+from nnbook._check.shapes import check_channels, check_same_shape
+from nnbook._check.values import check_count, check_floating, check_range
 
 Array = Float[np.ndarray, "..."]
 Batch = Float[np.ndarray, "n c *s"]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnbook._check import check_count, check_same_shape
+from nnbook._check.shapes import check_same_shape
+from nnbook._check.values import check_count
 
 from ._precision import wide as _wide
 from .attention import (

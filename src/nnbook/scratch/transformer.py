@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnbook._check import check_count, check_inner, check_last_axis
+from nnbook._check.shapes import check_inner, check_last_axis
+from nnbook._check.values import check_count
 
 from .activations import silu, silu_derivative
 from .composition import Map, residual, sequential

@@ -9,19 +9,21 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from nnbook._check import (
-    check_choice,
+from nnbook._check.learning import (
     check_class_numbers,
-    check_count,
     check_labels,
-    check_last_axis,
     check_layers,
     check_logits,
+    check_widths,
+)
+from nnbook._check.shapes import check_last_axis
+from nnbook._check.values import (
+    check_choice,
+    check_count,
     check_range,
     check_same_length,
     check_some,
     check_whole,
-    check_widths,
 )
 
 from ._precision import wide
