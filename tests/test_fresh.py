@@ -450,7 +450,7 @@ def test_the_longest_page_goes_first_and_one_that_must_be_alone_is(monkeypatch):
 
     began, at_work, together = [], set(), []
 
-    def pretend(page, timeout, env):
+    def pretend(page, timeout, env, server):
         began.append(page.name)
         at_work.add(page.name)
         together.append(set(at_work))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 log = logging.getLogger(__name__)
+MANY = 4  # pages from which on a fork server saves more than it costs
 
 
 class BuildLocked(SphinxError):
@@ -221,11 +223,12 @@ class Freshness:
         """Execute pages, in a thread of its own; an error that is no page's goes to the reader."""
         jobs, threads = widths(gpu())
         timeout = self.app.config["nb_execution_timeout"]
+        env = kernel_environment(threads)
+        # a process must not be forked once it has used CUDA, nor on macOS
+        fork = len(todo) >= MANY and sys.platform == "linux" and not gpu()
         log.info("executing %d pages, %d at a time", len(todo), min(jobs, len(todo)))
         try:
-            run_pages(
-                todo, jobs, timeout, kernel_environment(threads), self.keep, log.info, self.stop
-            )
+            run_pages(todo, jobs, timeout, env, self.keep, log.info, self.stop, fork=fork)
         except BaseException as error:  # noqa: BLE001  (raised again by `wait_for`)
             self.failure = error
         for event in self.pending.values():

@@ -7,17 +7,24 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from uuid import uuid4
 
+import forkserver
 import psutil
+from forkserver import LAUNCHER, ForkProvisioner, ForkServer
+from jupyter_client.manager import KernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 POLL = 0.1  # seconds between two looks at whether to stop
+OWN_PROCESSES = (LAUNCHER, forkserver.__file__)
 WITNESS = Path(__file__).parent / "witness.py"
 
 
@@ -57,6 +64,17 @@ class Client(NotebookClient):
 
     seen: dict[str, list[str]] | None = None
     running: int = 0
+    server: ForkServer | None = None
+
+    def create_kernel_manager(self) -> KernelManager:
+        """Create what starts the kernel, by forking if there is a server for that."""
+        manager = super().create_kernel_manager()
+        if self.server is not None:
+            manager.provisioner = ForkProvisioner(
+                kernel_id=str(uuid4()), kernel_spec=manager.kernel_spec, parent=manager
+            )
+            manager.provisioner.server = self.server
+        return manager
 
     async def async_execute_cell(
         self,
@@ -84,7 +102,9 @@ class Client(NotebookClient):
         return result
 
 
-def run_page(page: Page, timeout: int, env: dict[str, str]) -> Run:
+def run_page(
+    page: Page, timeout: int, env: dict[str, str], server: ForkServer | None = None
+) -> Run:
     """Execute one page in place; each way to fail becomes an output of the cell that failed."""
     run, started = Run(page), time.monotonic()
     own = page.notebook.metadata.get("mystnb", {})
@@ -96,6 +116,7 @@ def run_page(page: Page, timeout: int, env: dict[str, str]) -> Run:
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],
     )
+    client.server = server
     try:
         client.execute(env=env)
     except CellExecutionError as error:  # the kernel has written its output already
@@ -105,6 +126,8 @@ def run_page(page: Page, timeout: int, env: dict[str, str]) -> Run:
         reason = run.trace.strip().splitlines()[0]
         output = NotebookNode(output_type="error", ename=run.error, evalue=reason, traceback=[])  # type: ignore[no-untyped-call]
         page.notebook.cells[client.running].setdefault("outputs", []).append(output)
+    finally:
+        ensure_event_loop().close()  # that of this thread, which nbclient leaves open
     run.seconds, run.witness = time.monotonic() - started, client.seen
     return run
 
@@ -136,6 +159,8 @@ def run_pages(
     done: Callable[[Run], None],
     say: Callable[[str], None],
     stop: Event,
+    *,
+    fork: bool = False,
 ) -> None:
     """Execute pages side by side, the longest first, then those that must run alone.
 
@@ -147,6 +172,7 @@ def run_pages(
         done: called in this thread with each finished run, before the next progress line.
         say: called with each progress line.
         stop: when it is set, the kernels are killed and no more pages begin.
+        fork: whether the kernels are forked from one process that has loaded the libraries.
     """
     together = sorted((p for p in pages if not p.alone), key=lambda p: p.rank)
     alone = [p for p in pages if p.alone]
@@ -162,28 +188,31 @@ def run_pages(
         rest = f"{active} running, {left - active} waiting"
         say(f"{run.page.name}: {result} in {run.seconds:.1f} s; {rest}")
 
-    for group, width in ((together, jobs), (alone, 1)):
-        with ThreadPoolExecutor(max_workers=max(1, width)) as pool:
-            waiting: set[Future[Run]] = {pool.submit(run_page, p, timeout, env) for p in group}
-            try:
-                while waiting and not stop.is_set():
-                    ended, waiting = wait(waiting, POLL, FIRST_COMPLETED)
-                    for future in ended:
-                        report(future.result())
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-                while not all(future.done() for future in waiting):
-                    stop_kernels()  # again and again: one may only just be starting
-                    time.sleep(POLL)
-        if stop.is_set():
-            return
+    with ForkServer(env) if fork else nullcontext() as server:
+        for group, width in ((together, jobs), (alone, 1)):
+            with ThreadPoolExecutor(max_workers=max(1, width)) as pool:
+                waiting: set[Future[Run]] = {
+                    pool.submit(run_page, p, timeout, env, server) for p in group
+                }
+                try:
+                    while waiting and not stop.is_set():
+                        ended, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+                        for future in ended:
+                            report(future.result())
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    while not all(future.done() for future in waiting):
+                        stop_kernels()  # again and again: one may only just be starting
+                        time.sleep(POLL)
+            if stop.is_set():
+                return
 
 
 def stop_kernels() -> None:
     """Kill the kernels that this process started."""
     for child in psutil.Process().children(recursive=True):
         try:
-            if any("ipykernel" in part for part in child.cmdline()):
+            if any(own in part for part in child.cmdline() for own in OWN_PROCESSES):
                 child.kill()
         except psutil.Error:  # it has ended by itself
             continue

@@ -58,7 +58,9 @@ def report() -> str:
     """Return what was seen, as JSON."""
     witness: Witness = sys.modules["_nnbook_witness"].witness
     files = (getattr(m, "__file__", None) for m in list(sys.modules.values()))
-    modules = {os.path.abspath(f) for f in files if isinstance(f, str)}
+    # libraries give modules that are no files a name without a folder
+    real = (f for f in files if isinstance(f, str) and (os.path.isabs(f) or os.path.exists(f)))
+    modules = {os.path.abspath(f) for f in real}
     return json.dumps(
         {
             "modules": sorted(modules),
