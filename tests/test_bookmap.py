@@ -6,6 +6,7 @@ The map is checked as text, without running a page, so that a broken link in it 
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -237,3 +238,24 @@ def test_gradient_tests_use_a_random_cotangent():
         f.name for f in files if f.name != Path(__file__).name and pattern.search(f.read_text())
     ]
     assert guilty == []
+
+
+CLOCK = re.compile(
+    r"\b(perf_counter|process_time|monotonic|timeit|datetime|time\.time|least_seconds)\b"
+)
+
+
+@pytest.mark.parametrize("page", pages())
+def test_a_page_reads_no_clock(page):
+    code = "\n".join(cells(BOOK / f"{page}.md"))
+    assert not CLOCK.search(code), "a page is the same in every build; let a claim measure times"
+    assert not re.search(r"^\s*(import|from) time\b", code, re.MULTILINE)
+
+
+def test_claims_that_read_a_clock_vary():
+    clocked = {f.stem for f in (SRC / "claims").glob("*.py") if CLOCK.search(f.read_text())}
+    clocked |= {f.stem for f in (SRC / "claims").glob("*.py") if "_clock" in f.read_text()}
+    varying = {inspect.getmodule(c.measure).__name__ for c in registry().values() if c.varies}
+    assert clocked - {"_clock"} == {name.rpartition(".")[2] for name in varying}
+    units = [c.label for c in registry().values() if re.search(r"\b(time|seconds)\b", c.unit)]
+    assert all(registry()[label].varies for label in units)

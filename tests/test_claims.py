@@ -6,6 +6,9 @@ refutation of something true. Each must fail, with a message that says where.
 
 from __future__ import annotations
 
+import gc
+import time
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +33,9 @@ from nnbook.claims import (
     statements,
     verify,
 )
+from nnbook.claims._clock import least_seconds, ratio_of_times
+from nnbook.claims._core import get
+from nnbook.claims._memory import peak_bytes
 from nnbook.claims._outcomes import holds, show
 from nnbook.claims.domains import Array, Choice, Matrix, Scalar, Size, Vector, inputs
 from nnbook.claims.statements import WITH_CLAIM, WITHOUT
@@ -219,6 +225,20 @@ def test_a_measurement_outside_its_band_fails_and_names_the_seed(scratchpad):
         verify("cmp-test")
 
 
+def test_a_number_that_varies_is_kept_for_the_status_page_and_not_shown(scratchpad):
+    @measured("cmp-test", says="a time", band=(0, 9), seeds=range(2), unit="seconds", varies=True)
+    def takes(seed):
+        return 1.25 + seed
+
+    card = verify("cmp-test")
+    assert "1.25" not in card.text
+    assert "seconds, between 0 and 9 for seeds 0, 1" in card.text
+    assert card.facts["measured"] == ["seconds", "1.25", "2.25"]
+    assert "1.25" not in "".join(card.facts["lines"])
+    with pytest.raises(ClaimFailed, match=r"2\.2"):
+        run(replace(get("cmp-test"), band=(0, 2)))
+
+
 def test_a_measurement_that_is_nan_fails(scratchpad):
     measured("cmp-test", says="a number near one", band=(-np.inf, np.inf))(lambda seed: np.nan)
     with pytest.raises(ClaimFailed, match="outside its band"):
@@ -367,3 +387,24 @@ def test_a_claim_changes_when_its_tolerance_is_broken():
     )
     with pytest.raises(ClaimFailed, match="'ln-scale' is false"):
         run(tight)
+
+
+def test_the_peak_of_the_memory_is_what_is_there_at_a_time():
+    def two_then_one():
+        a, b = np.zeros(1000), np.zeros(1000)
+        del a
+        return b, np.zeros(500)
+
+    assert 16_000 <= peak_bytes(two_then_one) < 17_000
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        peak_bytes(lambda: 1 / 0)
+    assert gc.isenabled()
+    assert not tracemalloc.is_tracing()
+
+
+def test_times_are_compared_at_their_least():
+    slow, fast = iter([0.02, 0.001, 0.02]), iter([0.0, 0.03, 0.0])
+    ratio = ratio_of_times(lambda: time.sleep(next(slow)), lambda: time.sleep(next(fast)), 3)
+    assert ratio > 1
+    assert 0.001 <= least_seconds(lambda: time.sleep(0.001), 2) < 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,9 @@ import places
 import pytest
 import slim
 import yaml
+from provenance import varying
+
+from nnbook.claims.cards import FACTS
 
 BOOK = Path(__file__).parent.parent / "book"
 MACROS = yaml.safe_load((BOOK / "_config.yml").read_text("utf-8"))["sphinx"]["config"][
@@ -151,10 +155,12 @@ class TestFindings:
 
 
 def test_a_download_is_the_same_in_every_build_and_keeps_its_outputs():
-    cell = {"cell_type": "code", "metadata": {"execution": {}, "tags": ["x"]}, "outputs": [1]}
+    card = {"metadata": {FACTS: {"measured": ["seconds", "1.2"]}, "other": 1}}
+    cell = {"cell_type": "code", "metadata": {"execution": {}, "tags": ["x"]}}
+    cell["outputs"] = [{"text": "x"}, card]
     notebooks = [
         downloads.clean(
-            {"cells": [{**cell, "metadata": dict(cell["metadata"]), "id": name}],
+            {"cells": [{**copy.deepcopy(cell), "id": name}],
              "metadata": {"source_map": [1], "file_format": "mystnb", "kernelspec": {}}},
             "the book",
             {"\\R": "\\mathbb{R}", "\\norm": "\\lVert #1 \\rVert"},
@@ -164,9 +170,14 @@ def test_a_download_is_the_same_in_every_build_and_keeps_its_outputs():
     assert notebooks[0] == notebooks[1]
     first, second = notebooks[0]["cells"]
     assert "\\newcommand{\\R}{\\mathbb{R}}\\newcommand{\\norm}[1]{" in first["source"]
-    assert second["outputs"] == [1]
+    assert second["outputs"] == [{"text": "x"}, {"metadata": {"other": 1}}]
     assert second["metadata"] == {"tags": ["x"]}
     assert notebooks[0]["metadata"] == {"kernelspec": {}}
+
+
+def test_numbers_that_vary_are_listed_for_the_status_page():
+    facts = {"b-c": {"measured": ["seconds", "1.5", "2"]}, "a-b": {"lines": ["measured 3"]}}
+    assert varying(facts).splitlines()[2:] == ["| {ref}`b-c <card-b-c>` | seconds | 1.5, 2 |"]
 
 
 PAGE = """---

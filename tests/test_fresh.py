@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from fresh import merged
 from runner import Page, run_pages, widths
 from smallbook import FRONT, ROOT, SmallBook
 from store import Entry, Store, digest, environment
@@ -473,3 +474,15 @@ def test_the_longest_page_goes_first_and_one_that_must_be_alone_is(monkeypatch):
     assert max(len(t) for t in together) == 2
     assert len(done) == len(said) == 4
     assert "0 running, 0 waiting" in said[-1]
+
+
+def test_pieces_of_a_stream_are_one_output():
+    def stream(name: str, text: str) -> dict[str, str]:
+        return {"output_type": "stream", "name": name, "text": text}
+
+    shown = {"output_type": "display_data", "data": {}}
+    cut = [stream("stdout", "a"), stream("stdout", "b"), stream("stderr", "c"), shown]
+    cut += [stream("stdout", "d")]
+    joined = [stream("stdout", "ab"), stream("stderr", "c"), shown, stream("stdout", "d")]
+    assert merged(cut) == joined
+    assert merged([]) == []

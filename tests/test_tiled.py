@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from tools import close, numeric_vjp, torch_vjp
 from torch.nn.functional import scaled_dot_product_attention as fused
 
+from nnbook.claims._memory import peak_bytes
 from nnbook.scratch import (
     attention,
     attention_vjp,
@@ -92,10 +91,7 @@ def test_the_memory_of_both_passes_grows_with_the_length_only(rng):
     peaks = []
     for n in (300, 1200):
         q, k, v, g = arrays(rng, (), n, n, 8, 8)
-        tracemalloc.start()
-        tiled_attention_vjp(g, q, k, v, block=32)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        peaks.append(peak_bytes(lambda a=(g, q, k, v): tiled_attention_vjp(*a, block=32)))
     assert peaks[1] < 5 * peaks[0]
     assert peaks[1] < 1200 * 1200 * 8 / 4
 

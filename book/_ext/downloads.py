@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from places import notebook_path
 
+from nnbook.claims.cards import FACTS
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -36,6 +38,8 @@ def clean(notebook: dict[str, Any], title: str, macros: dict[str, str]) -> dict[
     for number, cell in enumerate(cells[1:], 1):
         cell["id"] = f"cell-{number}"
         cell["metadata"].pop("execution", None)
+        for output in cell.get("outputs", ()):
+            output.get("metadata", {}).pop(FACTS, None)
     kept = {key: v for key, v in notebook["metadata"].items() if key not in PRIVATE}
     return {**notebook, "cells": cells, "metadata": kept}
 

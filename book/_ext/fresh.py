@@ -273,7 +273,7 @@ class Freshness:
         self.runs[name] = run
         seen = run.witness or {"modules": [], "read": [], "processes": ["the page did not end"]}
         cells = [
-            {"execution_count": c.get("execution_count"), "outputs": c.get("outputs", [])}
+            {"execution_count": c.get("execution_count"), "outputs": merged(c.get("outputs", []))}
             for c in notebook.cells
             if c.cell_type == "code"
         ]
@@ -328,6 +328,18 @@ class Freshness:
         if current_thread() is main_thread():
             self.halt()
         self.lock.release()
+
+
+def merged(outputs: list[Any]) -> list[Any]:
+    """Join neighbouring pieces of one stream: where a kernel cuts it depends on the clock."""
+    whole: list[Any] = []
+    for output in outputs:
+        last = whole[-1] if whole else {}
+        if output["output_type"] == "stream" and output.get("name") == last.get("name"):
+            last["text"] += output["text"]
+        else:
+            whole.append(output)
+    return whole
 
 
 def forget_bytecode(source: Path) -> None:

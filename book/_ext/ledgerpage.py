@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-def cards(outputs: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the lines of evidence of each card among the outputs of a page.
+def cards(outputs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what each card among the outputs of a page says for a machine.
 
     >>> cards([{"metadata": {FACTS: {"label": "a-b", "lines": ["proof"]}}}, {"text": "no card"}])
-    {'a-b': ['proof']}
+    {'a-b': {'label': 'a-b', 'lines': ['proof']}}
     """
     facts = (output.get("metadata", {}).get(FACTS) for output in outputs)
-    return {fact["label"]: fact["lines"] for fact in facts if fact}
+    return {fact["label"]: fact for fact in facts if fact}
 
 
-def shown(app: Sphinx) -> dict[str, list[str]]:
-    """Return the evidence on all cards of the book."""
+def shown(app: Sphinx) -> dict[str, dict[str, Any]]:
+    """Return what all cards of the book say for a machine."""
     state = getattr(app, "nnbook_fresh", None)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for page in sorted(app.env.found_docs) if state else ():
         entry = state.entry(page)  # type: ignore[union-attr]
         for cell in entry.cells if entry else ():
@@ -50,7 +50,8 @@ class ClaimLedger(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Write the list as Markdown and let the page's parser read it."""
         try:
-            text = ledger(self.arguments[0], shown(self.env.app)).text
+            lines = {label: fact["lines"] for label, fact in shown(self.env.app).items()}
+            text = ledger(self.arguments[0], lines).text
         except (KeyError, ValueError) as error:
             reason = (
                 f"claim-ledger: {error}; no card of this build shows it, or there is no such topic"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from ledgerpage import shown
 from sphinx.util.docutils import SphinxDirective
 from store import gpu
 
@@ -121,14 +122,18 @@ def name_commit(app: Sphinx, config: Config) -> None:
 
 
 class BuildStatus(SphinxDirective):
-    """What a build was made with; with ``bench``, what builds cost when last measured."""
+    """What a build was made with; with ``bench``, what builds cost when last measured.
+
+    With ``measured``, the numbers of claims that are others in each run.
+    """
 
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Write the table as Markdown and let the page's parser read it."""
         app = self.env.app
-        text = bench(app) if self.arguments else table(about(app))
+        texts = {"bench": lambda: bench(app), "measured": lambda: varying(shown(app))}
+        text = texts[self.arguments[0]]() if self.arguments else table(about(app))
         box = nodes.container()
         source, line = self.get_source_info()
         self.state.nested_parse(StringList(text.splitlines(), source), line, box)
@@ -148,6 +153,22 @@ def table(facts: dict[str, Any]) -> str:
     return "| fact | value |\n|---|---|\n" + "\n".join(
         f"| {name} | {value} |" for name, value in rows.items()
     )
+
+
+def varying(facts: dict[str, dict[str, Any]]) -> str:
+    """Return the measurements that differ from run to run as a Markdown table.
+
+    >>> print(varying({"a-b": {"measured": ["seconds", "1", "2"]}, "a-c": {"lines": []}}))
+    | claim | what | measured |
+    |---|---|---|
+    | {ref}`a-b <card-a-b>` | seconds | 1, 2 |
+    """
+    measured = sorted((n, fact["measured"]) for n, fact in facts.items() if "measured" in fact)
+    rows = [
+        f"| {{ref}}`{label} <card-{label}>` | {unit} | {', '.join(numbers)} |"
+        for label, (unit, *numbers) in measured
+    ]
+    return "\n".join(["| claim | what | measured |", "|---|---|---|", *rows])
 
 
 def bench(app: Sphinx) -> str:

@@ -9,7 +9,8 @@ from nnbook.claims.conv2d import ODD, SIDES, Array, Identities, odd, unknowns
 from nnbook.claims.domains import Choice, Domain, Matrix, Size
 from nnbook.scratch import conv2d_s, conv_transpose2d
 
-from ._core import exact
+from ._clock import ratio_of_times
+from ._core import exact, measured
 
 
 def separate(w: Array) -> list[tuple[Array, Array]]:
@@ -164,3 +165,28 @@ KERNELS, STRIDES, DILATIONS = Choice((1, 2, 3, 5)), Choice((1, 2, 3)), Choice((1
 def receptive(k1: int, k2: int, k3: int, s1: int, s2: int, d2: int) -> Outcome:
     layers = [(k1, s1, 1), (k2, s2, d2), (k3, 1, 1)]
     return Equal(support(layers), (field(layers), field(layers)))
+
+
+@measured(
+    "cvt-time",
+    says="32 pictures of 16 channels and 14 × 14 pixels, 32 kernels of 3 × 3, forward: the time of "
+    "a product of matrices with the rows that it needs over the time of PyTorch's fused kernel.",
+    band=(0.2, 50),
+    seeds=(0,),
+    unit="time of the rows over time of the fused kernel",
+    varies=True,
+)
+def fused_time(seed: int) -> float:
+    import torch
+
+    from nnbook import nn
+
+    x = torch.randn(32, 16, 14, 14, generator=torch.Generator().manual_seed(seed))
+    conv = nn.Conv2d(16, 32, 3, padding=1)
+
+    def fused() -> None:
+        with nn.fused_convolution():
+            conv(x)
+
+    with torch.no_grad():
+        return ratio_of_times(lambda: conv(x), fused, 8)

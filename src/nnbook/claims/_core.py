@@ -99,6 +99,9 @@ class Claim:
         exact: identities that SymPy must simplify to zero.
         measure: a number for a seed, which must lie in ``band`` for every seed of ``seeds``.
         right: for a refutation, the label of the claim that states what is true.
+        refutes: whether it is a refutation.
+        varies: whether the number is another one in each run, as a time is. Then the card does not
+            show it, so that a page is the same in every build; the page of the build's status does.
     """
 
     label: str
@@ -115,6 +118,7 @@ class Claim:
     unit: str = ""
     right: str | None = None
     refutes: bool = False
+    varies: bool = False
 
     @property
     def topic(self) -> str:
@@ -221,12 +225,20 @@ def refutation(
 
 
 def measured(
-    label: str, *, says: str, band: Band, seeds: Iterable[int] = (0, 1, 2), unit: str = ""
+    label: str,
+    *,
+    says: str,
+    band: Band,
+    seeds: Iterable[int] = (0, 1, 2),
+    unit: str = "",
+    varies: bool = False,
 ) -> Callable[[Measure], Measure]:
     """Register a measurement: a number for each seed, each of which must lie in the band."""
 
     def register(measure: Measure) -> Measure:
-        _add(Claim(label, says, measure=measure, band=band, seeds=tuple(seeds), unit=unit))
+        new = Claim(label, says, measure=measure, band=band, seeds=tuple(seeds), unit=unit)
+        new.varies = varies
+        _add(new)
         return measure
 
     return register

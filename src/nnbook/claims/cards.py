@@ -60,13 +60,21 @@ def evidence(result: Result) -> list[str]:
     elif result.cases:
         lines.append("**case** the statement names one case, which was run")
     if result.values:
-        lo, hi = claim.band or (0.0, 0.0)
-        seen = ", ".join(f"{v:.4g}" for v in result.values)
-        lines.append(
-            f"**measured** {claim.unit} {seen} for seeds {', '.join(map(str, claim.seeds))} "
-            f"(each must lie in {lo:g} to {hi:g})"
-        )
+        lines.append(f"**measured** {_measurement(result)}")
     return lines
+
+
+def _measurement(result: Result) -> str:
+    claim = result.claim
+    lo, hi = claim.band or (0.0, 0.0)
+    seeds = ", ".join(map(str, claim.seeds))
+    if claim.varies:
+        return (
+            f"{claim.unit}, between {lo:g} and {hi:g} for seeds {seeds}; the numbers differ from "
+            "run to run, and those of this build are on the page of its status"
+        )
+    seen = ", ".join(f"{v:.4g}" for v in result.values)
+    return f"{claim.unit} {seen} for seeds {seeds} (each must lie in {lo:g} to {hi:g})"
 
 
 def found(result: Result) -> str:
@@ -139,5 +147,7 @@ def _right(label: str | None) -> str:
 def _card(result: Result, word: str, body: str) -> Card:
     label = result.claim.label
     head = f"::::{{admonition}} {word}: `{label}`\n:class: claim claim-{word.lower()}"
-    facts = {"label": label, "lines": lines(result)}
+    facts: dict[str, Any] = {"label": label, "lines": lines(result)}
+    if result.claim.varies:
+        facts["measured"] = [result.claim.unit, *(f"{v:.4g}" for v in result.values)]
     return Card(f"(card-{label})=\n{head}\n\n{body}\n::::\n", facts)

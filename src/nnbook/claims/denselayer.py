@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nnbook.claims import (
     measured,
     refutation,
 )
+from nnbook.claims._clock import least_seconds, ratio_of_times
 from nnbook.claims._outcomes import show
 from nnbook.claims.domains import Choice, Matrix, Scalar, Size, Vector
 from nnbook.scratch import (
@@ -153,19 +154,30 @@ def embedding(E: Array, k: int) -> Outcome:
     "matrices of shape (48, 48).",
     band=(20, 1e9),
     unit="time of the loops over time of the vectorised product",
+    varies=True,
 )
 def loops_slow(seed: int) -> float:
     A, B = np.random.default_rng(seed).normal(size=(2, 48, 48))
+    fast = least_seconds(lambda: matmul(A, B), 20)
+    return least_seconds(lambda: matmul_loops(A, B), 3) / fast
 
-    def least(f: Any, times: int) -> float:
-        taken = []
-        for _ in range(times):
-            start = time.perf_counter()
-            f(A, B)
-            taken.append(time.perf_counter() - start)
-        return min(taken)
 
-    return least(matmul_loops, 3) / least(matmul, 20)
+@measured(
+    "den-linear-time",
+    says="`nnbook.nn.Linear` takes less than twice the time of `torch.nn.Linear`, forward, for 512 "
+    "inputs of length 512.",
+    band=(0, 2),
+    seeds=(0,),
+    unit="time of ours over time of torch's",
+    varies=True,
+)
+def linear_time(seed: int) -> float:
+    import torch
+
+    from nnbook import nn
+
+    x = torch.randn(512, 512, generator=torch.Generator().manual_seed(seed))
+    return ratio_of_times(partial(nn.Linear(512, 512), x), partial(torch.nn.Linear(512, 512), x))
 
 
 @refutation(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nnbook.claims import All, AtMost, Close, Equal, Outcome, claim, exact, measured, refutation
+from nnbook.claims._memory import peak_bytes
 from nnbook.claims.domains import Choice, Domain, Matrix, Scalar, Size
 from nnbook.scratch import (
     Partial,
@@ -156,12 +156,7 @@ def peak(f: Callable[..., Any], n: int, seed: int, d: int = 16) -> int:
     """Return the bytes that f needs at most for n queries and keys, beyond what it is given."""
     q, k, v = np.random.default_rng(seed).normal(size=(3, n, d))
     f(q[:2], k[:2], v[:2])  # what is made once only
-    tracemalloc.start()
-    try:
-        f(q, k, v)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return peak_bytes(lambda: f(q, k, v))
 
 
 @measured(
