@@ -203,6 +203,26 @@ def test_pages_and_claims_hold_each_other(tmp_path):
     assert len(found) == 6
 
 
+def test_the_ledger_follows_the_cards_of_other_pages(tmp_path):
+    own = "# Ledger\n\n```{claim-ledger} testing\n```\n"
+    pages = {"intro": "# Intro\n", "testing": PROVEN, "ledger": own}
+    book = SmallBook(tmp_path, pages, topics=("testing",)).with_topic()
+    good = book.build(*STRICT)
+    assert (good.code, good.problems) == (0, {}), good.output[-3000:]
+    assert (good.html / "ledger.html").read_text("utf-8").count("100 drawn") == 2
+    few = TOPIC.replace('"c": Scalar(-5, 5)})', '"c": Scalar(-5, 5)}, cases=61)')
+    book.with_topic(few)
+    again = book.build(*STRICT)
+    assert again.code == 0
+    assert "61 drawn" in (again.html / "ledger.html").read_text("utf-8")
+    toc = tmp_path / "book" / "_toc.yml"
+    toc.write_text(toc.read_text("utf-8").replace("- file: testing\n", ""))
+    (tmp_path / "book" / "testing.md").unlink()
+    gone = book.build()
+    assert gone.code != 0
+    assert "no card of this build shows it" in str(gone.problems)
+
+
 def test_downloads_are_the_executed_notebook_and_the_source(tmp_path):
     book = SmallBook(tmp_path, {"intro": "# Intro\n", "part/page": GOOD, "bib": BIBLIOGRAPHY})
     built = book.build(*STRICT)

@@ -166,7 +166,9 @@ class TestWhatIsExecuted:
     def test_a_broken_function_shows_at_once(self, built):
         """The same size and the same second: Python's own bytecode would still be the old one."""
         path = built.package / "one.py"
+        before = path.stat().st_mtime_ns
         path.write_text(MODULES["one"].replace("return 1", "return 7"))
+        os.utime(path, ns=(before, before))
         assert built.executed() == {"uses_one", "uses_two"}
         assert "700" in built.html("uses_one")
         assert "1400" in built.html("uses_two")
@@ -228,7 +230,14 @@ def test_a_failing_page_is_named_and_the_finished_ones_are_kept(tmp_path):
     book.cell("uses_none", "1\n\n1 / 0")
     built = book.build()
     assert built.code != 0
-    assert re.search(r"uses_none\.md:\d+: the cell raised ZeroDivisionError", built.output)
+    says = r"uses_none\.md:\d+: the cell raised ZeroDivisionError"
+    assert re.search(says, built.output)
+    again = book.build()  # nothing was changed: it must fail once more, and nothing else run
+    assert again.code != 0
+    assert re.search(says, again.output)
+    assert re.findall(r"^(\w+): (?:done|CellExecutionError) in", again.output, re.MULTILINE) == [
+        "uses_none"
+    ]
     book.cell("uses_none", "6 * 7")
     assert book.executed() == {"uses_none"}
 
