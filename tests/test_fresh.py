@@ -140,6 +140,19 @@ class TestWhatIsExecuted:
         path.write_text(old)
         assert built.executed() == {"uses_none"}
 
+    def test_an_older_file_in_the_place_of_a_page_is_seen(self, built):
+        path = built.book / "uses_none.md"
+        old = path.read_text()
+        for text, runs, shown in (
+            (old.replace("6 * 7", "6 * 8"), {"uses_none"}, "48"),
+            (old.replace("Some prose.", "Old words."), {"uses_none"}, "Old words."),
+            (old, set(), "Some prose."),
+        ):
+            path.write_text(text)
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+            assert built.executed() == runs
+            assert shown in built.html("uses_none")
+
     def test_a_data_file_executes_the_page_that_reads_it(self, built):
         (built.book / "data.txt").write_text(" news")
         assert built.executed() == {"reads_data"}

@@ -129,10 +129,18 @@ class Freshness:
         for name in removed:
             self.forget(name)
         stale = {name for name in known if self.stale(name)}
-        again = stale | (set(app.config.fresh_always) & known)
+        # Sphinx looks at the time of a file only, and an older file may take the place of a page
+        other = {name for name in known if self.read_as.get(name) != self.source(name)}
+        again = stale | other | (set(app.config.fresh_always) & known)
         if removed or stale or any(self.stale(name) for name in added | changed):
             again |= set(app.config.fresh_after) & known
         return sorted(again)
+
+    @property
+    def read_as(self) -> dict[str, str]:
+        """The digest of each page when it was last read, kept with the environment."""
+        kept: dict[str, str] = self.app.env.__dict__.setdefault("nnbook_read_as", {})
+        return kept
 
     def stale(self, name: str) -> str:
         """Return why a page must be executed, or nothing."""
@@ -179,6 +187,7 @@ class Freshness:
         """Begin to execute what must be among the pages that Sphinx is about to read."""
         todo: list[Page] = []
         for name in names:
+            self.read_as[name] = self.source(name)
             page = self.page(name)
             if page is None:
                 continue
