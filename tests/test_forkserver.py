@@ -14,7 +14,7 @@ from forkserver import ForkProvisioner, ForkServer
 from nbformat.v4 import new_code_cell, new_notebook
 from runner import Page, kernel_environment, run_page, run_pages
 
-LIGHT = ("fractions", "ipykernel.kernelapp")
+LIGHT = ("fractions", "multiprocessing", "ipykernel.kernelapp")
 LOOK = """import os, signal, sys
 before = "fractions" in sys.modules
 facts = [
