@@ -94,6 +94,14 @@ def test_without_a_server_that_answers_kernels_are_started(tmp_path, env):
     assert text(run) == "False"
 
 
+def test_what_a_library_prints_is_no_answer(tmp_path, env):
+    (tmp_path / "loud_library.py").write_text("print(12345)\n")
+    loud = env | {"PYTHONPATH": os.pathsep.join([str(tmp_path), env.get("PYTHONPATH", "")])}
+    with ForkServer(loud, (*LIGHT, "loud_library")) as server:
+        run = run_page(page(tmp_path, "import sys\n'loud_library' in sys.modules"), 60, env, server)
+    assert text(run) == "True"
+
+
 def test_a_library_that_is_missing_costs_the_server_only(tmp_path, env):
     with ForkServer(env, ("no_such_library",)) as server:
         assert text(run_page(page(tmp_path, "6 * 7"), 60, env, server)) == "42"
@@ -109,7 +117,7 @@ def test_only_kernels_of_this_python_are_forked(monkeypatch):
 
     monkeypatch.setattr(LocalProvisioner, "launch_kernel", started)
     provisioner = ForkProvisioner()
-    for cmd in (["/bin/sh", "-m", "ipykernel_launcher"], [sys.executable, "-m", "other"]):
+    for cmd in (["nothing", "-m", "ipykernel_launcher"], [sys.executable, "-m", "other"]):
         assert asyncio.run(provisioner.launch_kernel(cmd, env={}, cwd=".")) == cmd
 
 

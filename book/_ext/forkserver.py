@@ -55,8 +55,9 @@ class ForkServer:
             try:
                 self._process.stdin.write(request + "\n")
                 self._process.stdin.flush()
-                return int(self._process.stdout.readline() or 0) or None
-            except (OSError, ValueError):  # the server has ended, or was closed
+                return int(self._process.stdout.readline()) or None
+            except (OSError, ValueError):  # it has ended, or does not answer as it should
+                self._process.kill()
                 return None
 
     def __enter__(self) -> Self:
@@ -123,7 +124,7 @@ class ForkProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork a kernel of this Python; start any other, or one that cannot be forked, as usual."""
         pid = None
-        if os.path.samefile(cmd[0], sys.executable) and cmd[1:3] == ["-m", LAUNCHER]:
+        if cmd[:3] == [sys.executable, "-m", LAUNCHER]:
             pid = self.server.fork(cmd, kwargs["env"], kwargs["cwd"])
         if pid is None:
             return await super().launch_kernel(cmd, **kwargs)
@@ -138,7 +139,6 @@ def become(argv: list[str], env: dict[str, str], cwd: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    os.dup2(2, 1)  # the old one leads to the build
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
@@ -152,6 +152,8 @@ def become(argv: list[str], env: dict[str, str], cwd: str) -> None:
 def serve(libraries: list[str]) -> None:
     """Load libraries, then fork a kernel for each line that comes in, until there are no more."""
     sys.path.pop(0)  # the folder of this file, which other kernels do not have there
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library or a page prints is no answer
     for name in libraries:
         importlib.import_module(name)
     gc.freeze()  # what is shared stays shared
@@ -164,6 +166,7 @@ def serve(libraries: list[str]) -> None:
             pid = -1
         if pid == 0:
             os.setpgid(0, 0)
+            answers.close()
             become(**request)
             return
         if pid > 0:
@@ -171,7 +174,7 @@ def serve(libraries: list[str]) -> None:
                 os.setpgid(pid, pid)  # on both sides, so that it is done whoever comes first
             except OSError:
                 pass  # it has ended already
-        print(max(pid, 0), flush=True)
+        print(max(pid, 0), file=answers, flush=True)
 
 
 if __name__ == "__main__":
